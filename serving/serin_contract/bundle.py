@@ -1,0 +1,75 @@
+"""The bundle: a directory with a model, its profile, signature, golden rows, metrics and a manifest.
+
+`digest` is the SHA-256 of the manifest's bytes, and the manifest holds the SHA-256 and size of every other
+file: who has checked the digest and the files knows every byte before anything is parsed.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import msgspec
+
+MANIFEST_FILE = "manifest.json"
+MODEL_FILE = "model.skops"
+PROFILE_FILE = "profile.json"
+SIGNATURE_FILE = "signature.json"
+GOLDEN_FILE = "golden.json"
+METRICS_FILE = "metrics.json"
+BUNDLE_FORMAT = 1
+MANIFEST_BYTES_MAX = 1024 * 1024
+FILE_BYTES_MAX = 4 * 1024**3
+
+DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
+_digest = re.compile(DIGEST_PATTERN)
+
+
+class FileEntry(msgspec.Struct, frozen=True):
+    """One file of the bundle."""
+
+    sha256: str
+    size: int
+    """Bytes."""
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What the bundle holds and what made it."""
+
+    name: str
+    files: dict[str, FileEntry]
+    """By path relative to the bundle, never absolute and never with `..`."""
+    versions: dict[str, str]
+    """Versions of Python and the libraries that trained the model."""
+    format: int = BUNDLE_FORMAT
+
+
+class Column(msgspec.Struct, frozen=True):
+    """One input column."""
+
+    name: str
+    datatype: Literal["FP64", "FP32", "INT64", "INT32", "BOOL", "BYTES"]
+
+
+class Signature(msgspec.Struct, frozen=True):
+    """What the model takes and answers."""
+
+    task: Literal["classification", "regression"]
+    columns: list[Column]
+    classes: list[str | int | float | bool] = []
+    probabilities: bool = False
+    """Whether the model answers probabilities beside classes."""
+
+
+class Golden(msgspec.Struct, frozen=True):
+    """Rows of the training data with the answers the model gave when it was packaged."""
+
+    rows: list[list[str | int | float | bool | None]]
+    predictions: list[str | int | float | bool]
+    probabilities: list[list[float]] | None = None
+    tolerance: float = 1e-6
+
+
+def is_digest(text: str) -> bool:
+    """Whether the text is `sha256:` and 64 hexadecimal digits."""
+    return _digest.match(text) is not None

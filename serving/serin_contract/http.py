@@ -1,0 +1,30 @@
+"""Ports, paths and headers between callers, the model server and the operator."""
+
+INFERENCE_PORT = 8080
+"""Inference and feedback. The only port that a routed Service may name."""
+
+STATS_PORT = 8081
+"""Stats, metrics and probes. Never in a routed Service."""
+
+INFERENCE_PATH_PREFIX = "/v2"
+"""Open Inference Protocol v2: the only prefix that the operator's own route names."""
+
+FEEDBACK_PATH = "/v1/feedback"
+STATS_PATH = "/serin/v1/stats"
+PROFILE_PATH = "/serin/v1/profile"
+METRICS_PATH = "/metrics"
+LIVE_PATH = "/v2/health/live"
+READY_PATH = "/v2/health/ready"
+
+COHORT_HEADER = "x-serin-cohort"
+"""Set by the route on every split request and removed by it where nothing is split."""
+
+REVISION_HEADER = "x-serin-revision"
+"""Every answer of a model server names the revision that gave it."""
+
+PREDICTION_ID_HEADER = "x-serin-prediction-id"
+"""The signed prediction id, also in the answer's `parameters.prediction_id` (a long id stands there only)."""
+
+STATS_BYTES_MAX = 8 * 1024 * 1024
+PROFILE_BYTES_MAX = 900 * 1024
+"""A profile must fit a ConfigMap (1 MiB) with room for its metadata."""

@@ -1,0 +1,35 @@
+"""Labels, annotations, environment names and mount paths of the objects that Serin makes."""
+
+GROUP = "serin.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+FIELD_MANAGER = "serin"
+STATUS_FIELD_MANAGER = "serin-status"
+
+MANAGED_BY_LABEL = "serin.dev/managed-by"
+MANAGED_BY = "serin"
+DEPLOYMENT_LABEL = "serin.dev/deployment"
+REVISION_LABEL = "serin.dev/revision"
+PURPOSE_LABEL = "serin.dev/purpose"
+"""`serve` on serving pods, `resolve` on the one-shot pod that reports a bundle's digest."""
+
+SERVING_CONTAINER = "model"
+
+ENV_DEPLOYMENT = "SERIN_DEPLOYMENT"
+ENV_REVISION = "SERIN_REVISION"
+ENV_POD_UID = "SERIN_POD_UID"
+ENV_BUNDLE_DIR = "SERIN_BUNDLE_DIR"
+ENV_BUNDLE_DIGEST = "SERIN_BUNDLE_DIGEST"
+ENV_KEYS_FILE = "SERIN_KEYS_FILE"
+ENV_STABLE_PROFILE_FILE = "SERIN_STABLE_PROFILE_FILE"
+ENV_DRAIN_SECONDS = "SERIN_DRAIN_SECONDS"
+
+MODEL_MOUNT = "/mnt/model"
+KEYS_MOUNT = "/etc/serin/keys"
+KEYS_FILE = "keys.json"
+STABLE_PROFILE_MOUNT = "/etc/serin/stable-profile"
+STABLE_PROFILE_FILE = "profile.json"
+TERMINATION_LOG = "/dev/termination-log"
+
+DRAIN_SECONDS = 5
+"""How long a server goes on accepting after SIGTERM, so that endpoint removal can spread."""

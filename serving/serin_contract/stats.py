@@ -1,0 +1,95 @@
+"""The stats document: what one serving pod has counted since it started, per cohort.
+
+Every number is cumulative since `started_at`, so a reader adds differences per (pod, start) and a restart is
+seen as a new start. A request of m rows adds 1/m per row to bins and labels: the sums stay exact under any
+dependence between the rows of one request (Hölder's inequality on the e-values' factors).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+STATS_FORMAT = 1
+
+COHORTS_KEPT = 32
+"""A pod keeps this many cohorts, newest first; an older one is dropped and counted."""
+
+LATENCY_BOUNDS_SECONDS = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+)  # fmt: skip
+"""Upper bounds of the latency buckets; one more bucket holds what is slower."""
+
+
+class LabelCounts(msgspec.Struct, frozen=True):
+    """Labels that came back for one revision's predictions, wherever they were posted."""
+
+    labelled: float = 0.0
+    """Σ 1/m over labelled rows."""
+    correct: float = 0.0
+    """Σ 1/m over rows whose prediction equals the label."""
+
+
+class BinCounts(msgspec.Struct, frozen=True):
+    """Rows counted on the edges of one profile."""
+
+    profile_hash: str
+    features: list[float] = []
+    """Σ 1/m per bin, all features one after the other in the profile's order."""
+    prediction: list[float] = []
+    """Σ 1/m per prediction bin."""
+
+
+class CohortStats(msgspec.Struct, frozen=True):
+    """What this pod served and learnt under one cohort."""
+
+    requests: int = 0
+    """Inference requests answered, whatever the outcome."""
+    predictions: float = 0.0
+    """Σ 1/m over predicted rows: equals the requests that were answered with predictions."""
+    rows: int = 0
+    refused: int = 0
+    """Requests answered 4xx."""
+    failed: int = 0
+    """Requests answered 5xx."""
+    latency: list[int] = []
+    """Requests per bucket of LATENCY_BOUNDS_SECONDS, the slowest bucket last."""
+    labels: dict[str, LabelCounts] = {}
+    """By revision name: the labels of this cohort that were posted to this pod."""
+    own_bins: BinCounts | None = None
+    """Bins on the edges of the pod's own profile."""
+    stable_bins: BinCounts | None = None
+    """Bins on the edges of stable's profile; on stable's own pods the same counts as own_bins, or None."""
+
+
+class PodStats(msgspec.Struct, frozen=True):
+    """The whole document of one pod."""
+
+    revision: str
+    pod_uid: str
+    started_at: str
+    """Unique to this start of the process: time and a random part. Two equal values are one process."""
+    format: int = STATS_FORMAT
+    cohorts: dict[str, CohortStats] = {}
+    cohorts_dropped: int = 0
+    labels_refused: dict[str, int] = {}
+    """Refused feedback by reason, all cohorts together."""
+
+
+def encode(stats: PodStats) -> bytes:
+    """The document as JSON."""
+    return msgspec.json.encode(stats)
+
+
+def decode(data: bytes) -> PodStats:
+    """Read a document.
+
+    Raises:
+        ValueError: the bytes are no stats document of a format this version reads; the text says where.
+    """
+    try:
+        stats = msgspec.json.decode(data, type=PodStats)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"not a stats document: {error}") from error
+    if stats.format != STATS_FORMAT:
+        raise ValueError(f"stats format {stats.format} is not the one this operator reads ({STATS_FORMAT})")
+    return stats
