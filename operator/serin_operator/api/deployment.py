@@ -410,12 +410,18 @@ class CandidateStatus(ApiModel):
         Field(description="When the step's weight was seen on the route; its clock starts here."),
     ] = None
     trial_started_at: Annotated[Timestamp | None, Field(description="When the trial began.")] = None
-    clock_seconds: Annotated[
-        float, Field(description="Seconds of the trial that count against the deadline, up to clockAt.")
-    ] = 0.0
-    clock_at: Annotated[
-        Timestamp | None, Field(description="When clockSeconds was last brought up to date.")
+    deadline_at: Annotated[
+        Timestamp | None, Field(description="When the trial runs out of time; moves on while it is paused.")
     ] = None
+    paused_since: Annotated[Timestamp | None, Field(description="When the trial was paused, if it is.")] = (
+        None
+    )
+    not_ready_since: Annotated[
+        Timestamp | None, Field(description="When the candidate lost its last ready pod, if it has none.")
+    ] = None
+    dips: Annotated[
+        int, Field(description="How often in this trial the candidate had no ready pod left.")
+    ] = 0
     policy: Annotated[
         str | None,
         Field(max_length=16, description="Hash of the gates and steps that the trial is judged by."),

@@ -1,1 +1,1 @@
-"""."""
+"""Verdicts: counts in, one answer per gate out, each with the numbers that say it."""

@@ -1,0 +1,88 @@
+"""What to do, as values: a closed set of actions, the status to report, events, and when to look again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from serin_operator.api.deployment import ModelDeploymentStatus
+from serin_operator.api.revision import ModelRevisionStatus
+from serin_operator.decide.judge.evidence import Evidence
+
+
+@dataclass(frozen=True)
+class Apply:
+    """Server-side apply of one object that Serin owns."""
+
+    manifest: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ApplyKeys:
+    """Write the deployment's key ring as Secret `<name>-keys`; only `apply` ever sees the keys."""
+
+    secret_name: str
+
+
+@dataclass(frozen=True)
+class SetWeights:
+    """Apply the owned HTTPRoute: weights and cohort in one write, read back afterwards.
+
+    A risky action: at most one stands in a plan.
+    """
+
+    manifest: Mapping[str, Any]
+    weights: Mapping[str, int]
+    cohort: str | None
+    narrowing: bool
+    """Whether the candidate's weight falls; such a write comes before everything else."""
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Delete one owned object, in the background, only if it still is the one that was seen."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+
+
+Action = Apply | ApplyKeys | SetWeights | Delete
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event on the ModelDeployment; its reason is that of a condition or a gate."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+    action: str = "Reconcile"
+
+
+@dataclass(frozen=True)
+class RevisionReport:
+    """The status to write on one ModelRevision, before the deployment's own."""
+
+    name: str
+    status: ModelRevisionStatus
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The answer to one Observation.
+
+    Actions are carried out in order, then revision reports, then the status. A plan that narrows holds its
+    SetWeights first; a plan that widens only writes the intent to status, and the next one sets the weight.
+    """
+
+    status: ModelDeploymentStatus
+    actions: tuple[Action, ...] = ()
+    revisions: tuple[RevisionReport, ...] = ()
+    events: tuple[Event, ...] = ()
+    evidence: Evidence | None = None
+    """To keep in memory for the next observation; None forgets it."""
+    retry_after_seconds: float | None = None
+    """Look again after this time; None waits for an event or the resync."""

@@ -1,0 +1,131 @@
+"""The spec with its defaults filled in, as plain numbers. The CRD holds no defaults, so they live here."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+from serin_operator.api import durations
+from serin_operator.api.deployment import (
+    AccuracyGate,
+    ErrorRateGate,
+    Mode,
+    ModelDeploymentSpec,
+)
+
+DEFAULT_STEPS = ((5, 600.0), (25, 600.0), (50, 600.0))
+FALSE_ROLLBACK_BUDGET = 0.05
+REVISION_HISTORY_LIMIT = 10
+AVAILABILITY = "availability"
+ACCURACY = "accuracy"
+ERROR_RATE = "errorRate"
+
+
+@dataclass(frozen=True)
+class StepPolicy:
+    """One step: weight in percent, and how long it lasts at least."""
+
+    weight: int
+    for_seconds: float
+
+
+@dataclass(frozen=True)
+class AccuracyPolicy:
+    """The accuracy gate in numbers."""
+
+    mode: Mode
+    minimum: float | None
+    max_drop: float
+    label_delay_seconds: float
+    min_label_coverage: float
+
+
+@dataclass(frozen=True)
+class ErrorRatePolicy:
+    """The error-rate gate in numbers."""
+
+    mode: Mode
+    maximum: float
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How a trial is run and judged."""
+
+    replicas: int
+    steps: tuple[StepPolicy, ...]
+    deadline_seconds: float
+    on_deadline: Literal["Pause", "RollBack"]
+    false_rollback_budget: float
+    accuracy: AccuracyPolicy | None
+    error_rate: ErrorRatePolicy | None
+    revision_history_limit: int
+    paused: bool
+
+    @property
+    def enforced(self) -> tuple[str, ...]:
+        """Names of the gates that share the budget: the statistical ones in Enforce mode."""
+        gates = ((ACCURACY, self.accuracy), (ERROR_RATE, self.error_rate))
+        return tuple(name for name, gate in gates if gate is not None and gate.mode == "Enforce")
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The budget split evenly over the enforced gates; observed gates are shown at the same share."""
+        share = self.false_rollback_budget / max(1, len(self.enforced))
+        gates = ((ACCURACY, self.accuracy), (ERROR_RATE, self.error_rate))
+        return {name: share for name, gate in gates if gate is not None}
+
+    @property
+    def hash(self) -> str:
+        """Changes when the gates, steps, budget or deadline do: a trial then opens a new cohort."""
+        judged = (
+            self.steps,
+            self.deadline_seconds,
+            self.on_deadline,
+            self.false_rollback_budget,
+            self.accuracy,
+            self.error_rate,
+        )
+        return hashlib.sha256(repr(judged).encode()).hexdigest()[:12]
+
+
+def resolve(spec: ModelDeploymentSpec) -> Policy:
+    """The policy of a valid spec."""
+    rollout = spec.rollout
+    if rollout is not None and rollout.steps is not None:
+        steps = tuple(StepPolicy(step.weight, durations.seconds(step.for_)) for step in rollout.steps)
+    else:
+        steps = tuple(StepPolicy(weight, for_seconds) for weight, for_seconds in DEFAULT_STEPS)
+    deadline = rollout.deadline if rollout is not None else None
+    return Policy(
+        replicas=(spec.serving.replicas if spec.serving else None) or 1,
+        steps=steps,
+        deadline_seconds=(
+            durations.seconds(deadline)
+            if deadline is not None
+            else 2 * sum(step.for_seconds for step in steps) + 3600
+        ),
+        on_deadline=(rollout.on_deadline if rollout is not None else None) or "Pause",
+        false_rollback_budget=(
+            (spec.verdicts.false_rollback_budget if spec.verdicts else None) or FALSE_ROLLBACK_BUDGET
+        ),
+        accuracy=_accuracy(spec.gates.accuracy) if spec.gates and spec.gates.accuracy else None,
+        error_rate=_error_rate(spec.gates.error_rate) if spec.gates and spec.gates.error_rate else None,
+        revision_history_limit=spec.revision_history_limit or REVISION_HISTORY_LIMIT,
+        paused=bool(spec.paused),
+    )
+
+
+def _accuracy(gate: AccuracyGate) -> AccuracyPolicy:
+    return AccuracyPolicy(
+        mode=gate.mode or "Enforce",
+        minimum=gate.min,
+        max_drop=gate.max_drop if gate.max_drop is not None else 0.02,
+        label_delay_seconds=durations.seconds(gate.label_delay) if gate.label_delay else 0.0,
+        min_label_coverage=gate.min_label_coverage if gate.min_label_coverage is not None else 0.8,
+    )
+
+
+def _error_rate(gate: ErrorRateGate) -> ErrorRatePolicy:
+    return ErrorRatePolicy(mode=gate.mode or "Enforce", maximum=gate.max if gate.max is not None else 0.01)

@@ -1,0 +1,76 @@
+"""The operator's settings, read from the environment once and validated with a sentence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from serin_operator.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How this process runs. Times are in seconds."""
+
+    namespace: str
+    pod_name: str
+    serving_image: str
+    master_keys_dir: Path
+    poll_seconds: float = 1.0
+    """Between two polls of serving pods while a candidate takes traffic."""
+    resync_seconds: float = 300.0
+    workers: int = 4
+    http_port: int = 8080
+    log_format: Literal["json", "text"] = "json"
+    log_level: str = "INFO"
+    record_dir: Path | None = None
+    """Where each (Observation, Plan) that changed something is written as JSON; None records nothing."""
+
+
+def read(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process.
+
+    Raises:
+        SettingsError: a variable is missing or malformed; the text names it and says what it should be.
+    """
+    env = os.environ if environment is None else environment
+    record_dir = env.get("SERIN_RECORD_DIR")
+    log_format = env.get("SERIN_LOG_FORMAT", "json")
+    if log_format not in ("json", "text"):
+        raise SettingsError(f"SERIN_LOG_FORMAT is {log_format!r}; write json or text")
+    return Settings(
+        namespace=_required(env, "SERIN_NAMESPACE", "the operator's own namespace"),
+        pod_name=_required(env, "SERIN_POD_NAME", "the name of this pod"),
+        serving_image=_required(env, "SERIN_SERVING_IMAGE", "the image of serving pods"),
+        master_keys_dir=Path(env.get("SERIN_MASTER_KEYS_DIR", "/etc/serin/master")),
+        poll_seconds=_number(env, "SERIN_POLL_SECONDS", 1.0, 0.2, 60.0),
+        resync_seconds=_number(env, "SERIN_RESYNC_SECONDS", 300.0, 5.0, 3600.0),
+        workers=int(_number(env, "SERIN_WORKERS", 4, 1, 64)),
+        http_port=int(_number(env, "SERIN_HTTP_PORT", 8080, 1, 65535)),
+        log_format="json" if log_format == "json" else "text",
+        log_level=env.get("SERIN_LOG_LEVEL", "INFO").upper(),
+        record_dir=Path(record_dir) if record_dir else None,
+    )
+
+
+def _required(env: Mapping[str, str], name: str, meaning: str) -> str:
+    value = env.get(name, "")
+    if not value:
+        raise SettingsError(f"{name} is not set; it holds {meaning}")
+    return value
+
+
+def _number(env: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:
+    text = env.get(name)
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise SettingsError(f"{name} is {text!r}; write a number from {low:g} to {high:g}") from error
+    if not low <= value <= high:
+        raise SettingsError(f"{name} is {text}; it must lie from {low:g} to {high:g}")
+    return value
