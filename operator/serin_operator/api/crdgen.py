@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pydantic import BaseModel
-
 from serin_contract.labels import GROUP, VERSION
-from serin_operator.api.deployment import MODEL_DEPLOYMENT_COLUMNS, MODEL_DEPLOYMENT_RULES, ModelDeployment
+
+from serin_operator.api.deployment import MODEL_DEPLOYMENT_COLUMNS, ModelDeployment
 from serin_operator.api.markers import PrinterColumn, Rule
 from serin_operator.api.restrictions import check
 from serin_operator.api.revision import MODEL_REVISION_COLUMNS, ModelRevision
+from serin_operator.api.rules import MODEL_DEPLOYMENT_RULES
 from serin_operator.api.structural import Json, structural
 
 CATEGORIES = ("serin",)

@@ -9,10 +9,9 @@ from pydantic import Field
 
 from serin_operator.api.base import ApiModel, Condition, Timestamp
 from serin_operator.api.durations import Duration
+from serin_operator.api.fields import NAME_PATTERN, TOLERATION_RULES, Hostname, Quantity
 from serin_operator.api.markers import PrinterColumn, Rule, Schema
-
-NAME_CHARS_MAX = 40
-"""A deployment's name leaves room for `-<hash>` and suffixes within the 63 characters of a label."""
+from serin_operator.api.rules import ROLLOUT_RULES, STEPS_RULES
 
 Mode = Literal["Enforce", "Observe"]
 
@@ -21,14 +20,23 @@ class Phase(StrEnum):
     """Where the deployment stands, in one word."""
 
     Pending = "Pending"
+    """The first revision is being resolved, started or warmed up."""
     Progressing = "Progressing"
+    """A candidate answers its share of the traffic and climbs the steps."""
     Holding = "Holding"
+    """The candidate keeps its weight until the gates have what they need to decide."""
     Paused = "Paused"
+    """A person or the deadline stopped the trial; the weight stays and the clocks stand."""
     Promoting = "Promoting"
+    """Every gate passed; the traffic moves to the candidate."""
     Stable = "Stable"
+    """The revision of the spec answers all traffic."""
     RollingBack = "RollingBack"
+    """A gate failed or the trial was aborted; the traffic moves back to stable."""
     RolledBack = "RolledBack"
+    """Stable answers all traffic and the revision of the spec is rejected."""
     Failed = "Failed"
+    """The revision of the spec cannot serve and a person must act."""
 
 
 class Model(ApiModel):
@@ -40,12 +48,16 @@ class Model(ApiModel):
             max_length=1024,
             pattern=r"^(file:///[^\s]+|pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[^\s]*)?)$",
             description=(
-                "Where the bundle lies: pvc://<claim>/<path> in a PersistentVolumeClaim of this namespace, or "
-                "file:///<path> inside the serving image."
+                "Where the bundle lies: pvc://<claim>/<path> in a PersistentVolumeClaim of this namespace, "
+                "or file:///<path> inside the serving image."
             ),
         ),
         Schema(
             rules=(
+                Rule(
+                    "self.startsWith('pvc://') || self.startsWith('file:///')",
+                    "write pvc://<claim>/<path> for a volume or file:///<path> for the serving image",
+                ),
                 Rule(
                     "!self.contains('/../') && !self.endsWith('/..')",
                     "the path must not contain '..'; name the bundle's directory from the root of the claim",
@@ -81,11 +93,11 @@ class ResourceQuantities(ApiModel):
     """Amounts by resource name."""
 
     limits: Annotated[
-        dict[str, Annotated[str | int, Schema(int_or_string=True)]] | None,
+        dict[str, Quantity] | None,
         Field(max_length=16, description="What the container may use at most."),
     ] = None
     requests: Annotated[
-        dict[str, Annotated[str | int, Schema(int_or_string=True)]] | None,
+        dict[str, Quantity] | None,
         Field(max_length=16, description="What the scheduler sets aside for the container."),
     ] = None
 
@@ -108,7 +120,9 @@ class Toleration(ApiModel):
 class LocalReference(ApiModel):
     """An object of this namespace."""
 
-    name: Annotated[str, Field(min_length=1, max_length=253, description="Name of the object.")]
+    name: Annotated[
+        str, Field(min_length=1, max_length=253, pattern=NAME_PATTERN, description="Name of the object.")
+    ]
 
 
 class Serving(ApiModel):
@@ -125,7 +139,7 @@ class Serving(ApiModel):
         Field(
             min_length=1,
             max_length=512,
-            description="Serving image of your own; by default the operator's, frozen when a revision is made.",
+            description="Serving image; by default the operator's own, frozen when a revision is made.",
         ),
     ] = None
     resources: Annotated[
@@ -152,7 +166,7 @@ class Serving(ApiModel):
         Field(max_length=32, description="Labels that a node must have."),
     ] = None
     tolerations: Annotated[
-        tuple[Toleration, ...] | None,
+        tuple[Annotated[Toleration, Schema(rules=TOLERATION_RULES)], ...] | None,
         Field(max_length=32, description="Taints that serving pods tolerate."),
         Schema(list_type="atomic"),
     ] = None
@@ -166,17 +180,21 @@ class Serving(ApiModel):
 class ParentReference(ApiModel):
     """The Gateway that takes the traffic in."""
 
-    name: Annotated[str, Field(min_length=1, max_length=253, description="Name of the Gateway.")]
+    name: Annotated[
+        str, Field(min_length=1, max_length=253, pattern=NAME_PATTERN, description="Name of the Gateway.")
+    ]
     namespace: Annotated[
         str | None,
         Field(
             min_length=1,
             max_length=63,
-            description="Namespace of the Gateway; this one by default. The Gateway's allowedRoutes govern it.",
+            pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+            description="Namespace of the Gateway; this one by default. Its allowedRoutes must admit us.",
         ),
     ] = None
     section_name: Annotated[
-        str | None, Field(min_length=1, max_length=253, description="One listener of the Gateway.")
+        str | None,
+        Field(min_length=1, max_length=253, pattern=NAME_PATTERN, description="One listener of the Gateway."),
     ] = None
 
 
@@ -186,10 +204,18 @@ class Traffic(ApiModel):
     parent_refs: Annotated[
         tuple[ParentReference, ...],
         Field(min_length=1, max_length=8, description="Gateways that the route attaches to."),
-        Schema(list_type="atomic"),
+        Schema(
+            list_type="atomic",
+            rules=(
+                Rule(
+                    "self.all(p, self.exists_one(q, q == p))",
+                    "each Gateway may be named once; name another sectionName to attach to two listeners",
+                ),
+            ),
+        ),
     ]
     hostnames: Annotated[
-        tuple[Annotated[str, Field(min_length=1, max_length=253)], ...] | None,
+        tuple[Hostname, ...] | None,
         Field(
             max_length=16, description="Host names that the route answers; all of the listener's by default."
         ),
@@ -206,6 +232,14 @@ class Step(ApiModel):
     for_: Annotated[
         Duration,
         Field(alias="for", description="How long the step lasts at least, such as 10m."),
+        Schema(
+            rules=(
+                Rule(
+                    "self.matches('[1-9]')",
+                    "a step must last longer than zero, or nothing is learnt in it; write for: 10m",
+                ),
+            )
+        ),
     ]
 
 
@@ -221,12 +255,7 @@ class Rollout(ApiModel):
         ),
         Schema(
             list_type="atomic",
-            rules=(
-                Rule(
-                    "self.all(s, self.exists_one(t, t.weight == s.weight)) && self.map(s, s.weight).isSorted()",
-                    "the weights of the steps must rise from each to the next; put the smallest weight first",
-                ),
-            ),
+            rules=STEPS_RULES,
         ),
     ] = None
     deadline: Annotated[
@@ -241,8 +270,8 @@ class Rollout(ApiModel):
         Literal["Pause", "RollBack"] | None,
         Field(
             description=(
-                "What to do with an undecided candidate at the deadline: Pause keeps its weight and waits for "
-                "a person (the default), RollBack records it as Undecided."
+                "What to do with an undecided candidate at the deadline: Pause keeps its weight and waits "
+                "for a person (the default), RollBack records it as Undecided."
             )
         ),
     ] = None
@@ -330,7 +359,9 @@ class ModelDeploymentSpec(ApiModel):
     serving: Annotated[Serving | None, Field(description="How the model is served.")] = None
     traffic: Annotated[Traffic, Field(description="Where requests come in and how they are split.")]
     rollout: Annotated[
-        Rollout | None, Field(description="How a new revision comes to answer all traffic.")
+        Rollout | None,
+        Field(description="How a new revision comes to answer all traffic."),
+        Schema(rules=ROLLOUT_RULES),
     ] = None
     verdicts: Annotated[Verdicts | None, Field(description="The error budget of the verdicts.")] = None
     gates: Annotated[
@@ -345,7 +376,8 @@ class ModelDeploymentSpec(ApiModel):
         bool | None,
         Field(
             description=(
-                "Keeps the candidate's weight where it is and stops the clocks; a failing gate still rolls back."
+                "Keeps the candidate's weight where it is and stops the clocks; a failing gate still rolls "
+                "back."
             )
         ),
     ] = None
@@ -427,7 +459,8 @@ class CandidateStatus(ApiModel):
         Field(max_length=16, description="Hash of the gates and steps that the trial is judged by."),
     ] = None
     shares: Annotated[
-        dict[str, float] | None, Field(description="Share of the budget by gate, fixed when the trial began.")
+        dict[str, float] | None,
+        Field(max_length=32, description="Share of the budget by gate, fixed when the trial began."),
     ] = None
 
 
@@ -519,13 +552,6 @@ class ModelDeployment(ApiModel):
         ModelDeploymentStatus | None, Field(description="What Serin says. Only the operator writes it.")
     ] = None
 
-
-MODEL_DEPLOYMENT_RULES = (
-    Rule(
-        f"size(self.metadata.name) <= {NAME_CHARS_MAX}",
-        f"metadata.name must have at most {NAME_CHARS_MAX} characters, because revision names extend it",
-    ),
-)
 
 MODEL_DEPLOYMENT_COLUMNS = (
     PrinterColumn("Phase", "string", ".status.phase", "Where the deployment stands."),

@@ -7,10 +7,23 @@ from typing import Annotated
 
 from pydantic import Field
 
+from serin_operator.api.markers import Rule, Schema
+
 DURATION_PATTERN = r"^([0-9]{1,5}h)?([0-9]{1,6}m)?([0-9]{1,8}s)?$"
 _duration = re.compile(r"(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?")
 
-Duration = Annotated[str, Field(pattern=DURATION_PATTERN, min_length=2, max_length=24)]
+Duration = Annotated[
+    str,
+    Field(pattern=DURATION_PATTERN, min_length=2, max_length=24),
+    Schema(
+        rules=(
+            Rule(
+                f"self.size() >= 2 && self.matches('{DURATION_PATTERN}')",
+                "write hours, minutes and seconds in this order, such as 1h30m, 10m or 90s",
+            ),
+        )
+    ),
+]
 
 
 def seconds(text: str) -> float:

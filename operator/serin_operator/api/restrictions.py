@@ -1,4 +1,4 @@
-"""What a schema of Serin must keep to: Kubernetes' structural subset, words for every field, bounds for CEL."""
+"""What a schema of Serin keeps to: the structural subset of OpenAPI, words for every field, bounds."""
 
 from __future__ import annotations
 

@@ -52,8 +52,8 @@ class ModelRevisionStatus(ApiModel):
         dict[str, Any] | None,
         Field(
             description=(
-                "Sums and e-values per cohort and arm, and the per-pod counters that were last added: written "
-                "and restored together, so that nothing counts twice."
+                "Sums and e-values per cohort and arm, and the per-pod counters that were last added: "
+                "written and restored together, so that nothing counts twice."
             )
         ),
         Schema(preserve_unknown=True),

@@ -17,7 +17,7 @@ KEY_ORDER = (
     "x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-map-type",
     "x-kubernetes-validations", "required", "properties", "additionalProperties", "items",
 )  # fmt: skip
-"""What a person wants to read first comes first; a key that is not listed comes last, for the check to find."""
+"""What a person reads first comes first; a key that is not listed comes last, for the check to find."""
 
 
 class _Generator(GenerateJsonSchema):
@@ -38,13 +38,19 @@ def structural(model: type[BaseModel]) -> Json:
 
 def _convert(schema: Json, definitions: Json) -> Json:
     """One node. A field's own words win over those of the type it refers to."""
-    node = {key: value for key, value in _inlined(schema, definitions).items() if key not in ("title", "$defs")}
+    node = {
+        key: value for key, value in _inlined(schema, definitions).items() if key not in ("title", "$defs")
+    }
     _translate_constant(node)
     _translate_exclusive_bounds(node)
     if node.pop("x-kubernetes-int-or-string", False):
         node = _int_or_string(node)
     if node.get("x-kubernetes-preserve-unknown-fields"):
         node.pop("additionalProperties", None)
+    if "x-kubernetes-validations" in node:
+        node["x-kubernetes-validations"] = [
+            {"rule": entry["rule"], **entry} for entry in node["x-kubernetes-validations"]
+        ]
     if "properties" in node:
         node["properties"] = {name: _convert(sub, definitions) for name, sub in node["properties"].items()}
     for key in ("items", "additionalProperties"):
