@@ -265,6 +265,14 @@ class Rollout(ApiModel):
                 "Time for the whole trial, paused time not counted; by default twice the steps and an hour."
             )
         ),
+        Schema(
+            rules=(
+                Rule(
+                    "self.matches('[1-9]')",
+                    "a deadline of zero would end every trial at once; leave it out for the default",
+                ),
+            )
+        ),
     ] = None
     on_deadline: Annotated[
         Literal["Pause", "RollBack"] | None,
@@ -448,6 +456,10 @@ class CandidateStatus(ApiModel):
     paused_since: Annotated[Timestamp | None, Field(description="When the trial was paused, if it is.")] = (
         None
     )
+    outcome: Annotated[
+        Literal["Rejected", "Undecided", "Aborted", "Superseded", "Failed"] | None,
+        Field(description="How the trial has ended, while its traffic is being taken back."),
+    ] = None
     not_ready_since: Annotated[
         Timestamp | None, Field(description="When the candidate lost its last ready pod, if it has none.")
     ] = None
