@@ -1,0 +1,46 @@
+"""Install the Gateway API and Traefik as its implementation, alike on every kind of cluster."""
+
+from pathlib import Path
+
+from serin_cli.cluster import binaries
+from serin_cli.cluster.access import Cluster
+from serin_cli.cluster.images import DOCKERFILES, Image, ensure_in_containerd
+from serin_cli.cluster.progress import Progress
+
+MANIFESTS = Path(__file__).parent / "manifests"
+TRAEFIK_IMAGE = "docker.io/library/traefik:v3.6.7"
+NAMESPACE = "serin-gateway"
+READY_SECONDS = 120
+
+
+def install(cluster: Cluster, progress: Progress) -> None:
+    """Install the gateway and wait until its Gateway `public` is programmed.
+
+    Raises ClusterError if it does not get there within two minutes.
+    """
+    definitions = binaries.gateway_definitions(cluster.paths, progress)
+    if cluster.mode == "netns":
+        ensure_traefik_image(cluster, progress)
+    with progress.stage("Gateway") as stage:
+        stage.say("applying the Gateway API's definitions")
+        cluster.kubectl("apply", "--server-side", "-f", str(definitions))
+        wait = ["wait", f"--timeout={READY_SECONDS}s"]
+        cluster.kubectl(
+            *wait, "--for=condition=Established", "-f", str(definitions), timeout=READY_SECONDS + 10
+        )
+        stage.say("starting Traefik")
+        cluster.kubectl("apply", "--server-side", "-f", str(MANIFESTS / "gateway.yaml"))
+        where = ["-n", NAMESPACE]
+        rollout = ["rollout", "status", "deployment/traefik", f"--timeout={READY_SECONDS}s"]
+        cluster.kubectl(*where, *rollout, timeout=READY_SECONDS + 10)
+        stage.say("waiting for the Gateway to be programmed")
+        programmed = ["--for=condition=Programmed", "gateway/public"]
+        cluster.kubectl(*where, *wait, *programmed, timeout=READY_SECONDS + 10)
+        stage.finish(f"{NAMESPACE}/public")
+
+
+def ensure_traefik_image(cluster: Cluster, progress: Progress) -> None:
+    """Make Traefik's image from the program built here; it takes the public image's name, as it stands in for it."""
+    program = binaries.build(binaries.TRAEFIK, cluster.paths, progress) / "traefik"
+    image = Image(TRAEFIK_IMAGE, DOCKERFILES / "traefik.Dockerfile", program.parent, (program,))
+    ensure_in_containerd(cluster.paths, image, progress)

@@ -1,0 +1,218 @@
+"""Build images and bring them into the cluster, each only when what it is made of has changed."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from serin_cli.cluster.access import Cluster
+from serin_cli.cluster.choose import ENGINES
+from serin_cli.cluster.containerd import image_names, import_archive
+from serin_cli.cluster.errors import ClusterError
+from serin_cli.cluster.packages import find
+from serin_cli.cluster.paths import Paths
+from serin_cli.cluster.progress import Progress
+from serin_cli.cluster.run import run, succeeds
+
+DOCKERFILES = Path(__file__).parent / "dockerfiles"
+PUBLIC_BASE = "python:3.11-slim-bookworm"
+OWN_BASE = "localhost/serin-python-base:bookworm"
+BUILD_SECONDS = 1800.0
+CERTIFICATES = Path("/etc/ssl/certs")
+
+# The parts of `pip`'s settings that decide where packages come from, as environment variables.
+PIP_VARIABLES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT")
+
+# What makes a Debian of this machine's package source behave like the public Python image.
+BASE_RECIPE = (
+    "--mode=root",
+    "--variant=minbase",
+    "--include=python3,python3-pip,ca-certificates",
+    "--dpkgopt=path-exclude=/usr/share/doc/*",
+    "--dpkgopt=path-exclude=/usr/share/man/*",
+    "--dpkgopt=path-exclude=/usr/share/locale/*",
+    '--customize-hook=rm -f "$1"/usr/lib/python3*/EXTERNALLY-MANAGED',
+    '--customize-hook=ln -s python3 "$1"/usr/bin/python',
+    "bookworm",
+)
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image to build: `inputs` are the files and directories that decide its content, besides its Dockerfile."""
+
+    tag: str
+    dockerfile: Path
+    context: Path
+    inputs: tuple[Path, ...]
+    build_args: Mapping[str, str] = field(default_factory=dict)
+
+    def key(self) -> str:
+        """Return a hash of all that decides the image's content."""
+        digest = hashlib.sha256()
+        for path in _files((self.dockerfile, *self.inputs)):
+            digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+        digest.update(json.dumps(sorted(self.build_args.items())).encode())
+        return digest.hexdigest()
+
+
+def ensure_image(cluster: Cluster, image: Image, progress: Progress) -> bool:
+    """Build an image and bring it into the cluster unless the cluster has it; return whether it was built.
+
+    Raises ClusterError if the build fails, or on a context that names no registry to push to.
+    """
+    if cluster.mode == "context":
+        raise ClusterError(
+            f"Push an image named {image.tag} where the context's nodes can pull it; none was built."
+        )
+    if cluster.mode == "kind":
+        return _for_kind(cluster, image, progress)
+    return ensure_in_containerd(cluster.paths, image, progress)
+
+
+def ensure_in_containerd(paths: Paths, image: Image, progress: Progress) -> bool:
+    """Do as `ensure_image` for a namespace cluster, of which only containerd need run."""
+    key = image.key()
+    record = _read_record(paths.image_record)
+    if record.get(image.tag) == key and image.tag in image_names(paths):
+        return False
+    with progress.stage(f"Image {image.tag}") as stage:
+        stage.say("building")
+        build_with_buildah(paths, image)
+        stage.say("exporting")
+        archive = paths.images / f"{os.getpid()}.tar"
+        archive.unlink(missing_ok=True)
+        _buildah(paths, "push", image.tag, f"docker-archive:{archive}:{image.tag}")
+        stage.say("importing into containerd")
+        import_archive(paths, archive)
+        archive.unlink()
+        stage.finish("built and imported")
+    _write_record(paths.image_record, {**record, image.tag: key})
+    return True
+
+
+def build_with_buildah(paths: Paths, image: Image) -> None:
+    """Build an image into buildah's store under the cache.
+
+    Its RUN steps reach the package index the way this machine does; no setting of that ends up in the image.
+    """
+    with _network_settings() as volumes:
+        argv = ["build", "--isolation", "chroot", "--network", "host", "--layers"]
+        for source, target in volumes.items():
+            argv += ["--volume", f"{source}:{target}:ro"]
+        for name, value in sorted(image.build_args.items()):
+            argv += ["--build-arg", f"{name}={value}"]
+        _buildah(paths, *argv, "-f", image.dockerfile, "-t", image.tag, image.context)
+
+
+def ensure_base(paths: Paths, progress: Progress) -> str:
+    """Return the name of the Python base image in buildah's store, made from Debian packages when its recipe is new."""
+    dockerfile = DOCKERFILES / "python-base.Dockerfile"
+    key = hashlib.sha256(json.dumps(BASE_RECIPE).encode() + dockerfile.read_bytes()).hexdigest()
+    record_file = paths.images / "base.json"
+    if _read_record(record_file).get(OWN_BASE) == key and _in_store(paths, OWN_BASE):
+        return OWN_BASE
+    with (
+        progress.stage("Python base image") as stage,
+        tempfile.TemporaryDirectory(dir=_made(paths.images)) as room,
+    ):
+        stage.say("installing Debian packages into it")
+        tar = Path(room) / "base.tar"
+        run([find("mmdebstrap") or "mmdebstrap", *BASE_RECIPE, tar], timeout=BUILD_SECONDS)
+        stage.say("making the image")
+        build_with_buildah(paths, Image(OWN_BASE, dockerfile, Path(room), (tar,)))
+    _write_record(record_file, {OWN_BASE: key})
+    return OWN_BASE
+
+
+def base_image(cluster: Cluster, progress: Progress) -> str:
+    """Return the base image that Dockerfiles build on in this mode, made first where it must be."""
+    return ensure_base(cluster.paths, progress) if cluster.mode == "netns" else PUBLIC_BASE
+
+
+def pip_configuration(environment: Mapping[str, str]) -> str:
+    """Return a `pip.conf` with the sources of packages that `environment` names and the mounted certificates."""
+    lines = ["[global]", f"cert = {CERTIFICATES}/ca-certificates.crt"]
+    for name in PIP_VARIABLES:
+        if value := environment.get(name):
+            lines.append(f"{name.removeprefix('PIP_').lower().replace('_', '-')} = {value}")
+    return "\n".join(lines) + "\n"
+
+
+@contextmanager
+def _network_settings() -> Iterator[dict[Path, Path]]:
+    """Yield what to mount while building: this machine's certificates and package sources."""
+    with tempfile.TemporaryDirectory() as room:
+        configuration = Path(room) / "pip.conf"
+        configuration.write_text(pip_configuration(os.environ))
+        yield {CERTIFICATES: CERTIFICATES, configuration: Path("/etc/pip.conf")}
+
+
+def _buildah(paths: Paths, *words: str | Path) -> str:
+    store = [
+        "--root",
+        paths.images / "store",
+        "--runroot",
+        paths.images / "store-run",
+        "--storage-driver",
+        "overlay",
+    ]
+    _made(paths.images)
+    return run([find("buildah") or "buildah", *store, *words], timeout=BUILD_SECONDS)
+
+
+def _in_store(paths: Paths, tag: str) -> bool:
+    try:
+        _buildah(paths, "inspect", "--type", "image", tag)
+    except ClusterError:
+        return False
+    return True
+
+
+def _for_kind(cluster: Cluster, image: Image, progress: Progress) -> bool:
+    record = _read_record(cluster.paths.live / "images.json")
+    key = image.key()
+    if record.get(image.tag) == key:
+        return False
+    engine = next(name for name in ENGINES if shutil.which(name) and succeeds([name, "info"]))
+    argv = [engine, "build", "-f", str(image.dockerfile), "-t", image.tag]
+    for name, value in sorted(image.build_args.items()):
+        argv += ["--build-arg", f"{name}={value}"]
+    with progress.stage(f"Image {image.tag}") as stage:
+        stage.say("building")
+        run([*argv, image.context], timeout=BUILD_SECONDS)
+        stage.say("loading into kind")
+        run(["kind", "load", "docker-image", image.tag, "--name", cluster.name], timeout=BUILD_SECONDS)
+    _write_record(cluster.paths.live / "images.json", {**record, image.tag: key})
+    return True
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(inner for inner in path.rglob("*") if inner.is_file())
+        else:
+            yield path
+
+
+def _read_record(path: Path) -> dict[str, str]:
+    try:
+        record: dict[str, str] = json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return record
+
+
+def _write_record(path: Path, record: Mapping[str, str]) -> None:
+    _made(path.parent)
+    path.write_text(json.dumps(record, indent=2))
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory

@@ -1,0 +1,66 @@
+"""Build the operator's and the model server's images from the source tree and install the chart."""
+
+from pathlib import Path
+from typing import Any
+
+from serin_cli.cluster.access import Cluster
+from serin_cli.cluster.chart import install_chart
+from serin_cli.cluster.images import Image, base_image, ensure_image
+from serin_cli.cluster.paths import repository_root
+from serin_cli.cluster.progress import Progress
+
+NAMESPACE = "serin-system"
+PARTS = ("operator", "serving")
+
+
+def install(cluster: Cluster, progress: Progress) -> None:
+    """Install the operator; while the source tree has no chart or no wheels, say so and do nothing."""
+    root = repository_root()
+    lacks = _lacks(root)
+    if root is None or lacks:
+        progress.note(f"The operator is not installed: {lacks}.")
+        return
+    base = base_image(cluster, progress)
+    images = {part: part_image(root, part, base) for part in PARTS}
+    for image in images.values():
+        ensure_image(cluster, image, progress)
+    with progress.stage("Operator") as stage:
+        stage.say("installing the chart")
+        install_chart(cluster, root / "charts" / "serin", NAMESPACE, chart_values(images))
+        stage.finish(f"chart charts/serin in namespace {NAMESPACE}")
+
+
+def part_image(root: Path, part: str, base: str) -> Image:
+    """Return the image of `part`, made from the wheel and the pinned requirements in `dist/`.
+
+    Its tag tells its content, so that a changed program restarts its pods at the next `up`.
+    """
+    requirements = root / "dist" / f"requirements-{part}.txt"
+    inputs = (requirements, *sorted((root / "dist").glob("*.whl")))
+    arguments = {"BASE_IMAGE": base}
+    draft = Image("", root / part / "Dockerfile", root, inputs, arguments)
+    tag = f"localhost/serin-{part}:{draft.key()[:12]}"
+    return Image(tag, draft.dockerfile, root, inputs, arguments)
+
+
+def chart_values(images: dict[str, Image]) -> dict[str, Any]:
+    """Return the chart's values for images that are in the cluster already."""
+    operator, serving = (images[part].tag for part in PARTS)
+    repository, _, tag = operator.rpartition(":")
+    return {
+        "image": {"repository": repository, "tag": tag, "pullPolicy": "IfNotPresent"},
+        "serving": {"image": serving},
+    }
+
+
+def _lacks(root: Path | None) -> str:
+    """Return what the source tree lacks for an installation; empty if nothing."""
+    if root is None:
+        return "this program was installed without its source tree"
+    wanted = [root / "charts" / "serin" / "Chart.yaml"]
+    wanted += [root / part / "Dockerfile" for part in PARTS]
+    wanted += [root / "dist" / f"requirements-{part}.txt" for part in PARTS]
+    absent = [str(path.relative_to(root)) for path in wanted if not path.exists()]
+    if not list((root / "dist").glob("*.whl")):
+        absent.append("a wheel in dist/")
+    return f"the source tree has no {', '.join(absent)} yet (make images builds dist/)" if absent else ""
