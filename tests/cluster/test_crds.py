@@ -1,0 +1,374 @@
+"""What a real API server accepts, refuses and keeps of Serin's kinds, and the words it refuses with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.api_server import Answer, ApiServer
+
+pytestmark = pytest.mark.cluster
+
+Json = dict[str, Any]
+
+NAMESPACE = "/apis/serin.dev/v1alpha1/namespaces/default"
+DEPLOYMENTS = f"{NAMESPACE}/modeldeployments"
+REVISIONS = f"{NAMESPACE}/modelrevisions"
+DIGEST = "sha256:" + "0f" * 32
+NOW = "2026-01-02T03:04:05Z"
+
+
+def a_deployment(*edits: tuple[str, Any], name: str = "wine") -> Json:
+    """The smallest deployment that is accepted, with these fields set by dotted path."""
+    manifest: Json = {
+        "apiVersion": "serin.dev/v1alpha1",
+        "kind": "ModelDeployment",
+        "metadata": {"name": name},
+        "spec": {
+            "model": {"uri": "pvc://models/wine/7"},
+            "traffic": {"parentRefs": [{"name": "public"}]},
+        },
+    }
+    for path, value in edits:
+        *parents, last = path.split(".")
+        node = manifest
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = value
+    return manifest
+
+
+def a_revision(name: str = "wine-1a2b") -> Json:
+    template = {
+        "metadata": {"labels": {"a": "b"}},
+        "spec": {"containers": [{"name": "model", "image": "one"}]},
+    }
+    return {
+        "apiVersion": "serin.dev/v1alpha1",
+        "kind": "ModelRevision",
+        "metadata": {"name": name},
+        "spec": {
+            "deployment": "wine",
+            "identity": "1a2b",
+            "model": {"uri": "pvc://models/wine/7", "digest": DIGEST},
+            "template": template,
+        },
+    }
+
+
+def a_condition(kind: str, status: str = "True") -> Json:
+    return {"type": kind, "status": status, "reason": "Tried", "message": "Tried.", "lastTransitionTime": NOW}
+
+
+def tried(server: ApiServer, manifest: Json) -> Answer:
+    """Create it without keeping it."""
+    return server.request("POST", f"{DEPLOYMENTS}?dryRun=All&fieldValidation=Strict", manifest)
+
+
+def steps(*pairs: tuple[int, str]) -> list[Json]:
+    return [{"weight": weight, "for": length} for weight, length in pairs]
+
+
+MODEL = "spec.model"
+SERVING = "spec.serving"
+TRAFFIC = "spec.traffic"
+ROLLOUT = "spec.rollout"
+ACCURACY = "spec.gates.accuracy"
+
+ACCEPTED = {
+    "the smallest deployment": (),
+    "a bundle inside the image": ((f"{MODEL}.uri", "file:///opt/bundles/wine"),),
+    "a whole claim as the bundle": ((f"{MODEL}.uri", "pvc://models"),),
+    "a file name that only looks like a way up": ((f"{MODEL}.uri", "pvc://models/a..b/..c"),),
+    "a pinned digest": ((f"{MODEL}.digest", DIGEST),),
+    "quantities as numbers and as text": (
+        (f"{SERVING}.resources", {"limits": {"cpu": 2, "memory": "1.5Gi"}, "requests": {"cpu": "500m"}}),
+    ),
+    "an environment variable": ((f"{SERVING}.env", [{"name": "OMP_NUM_THREADS", "value": "1"}]),),
+    "a toleration of every taint": ((f"{SERVING}.tolerations", [{"operator": "Exists"}]),),
+    "a toleration of one value": (
+        (f"{SERVING}.tolerations", [{"key": "gpu", "value": "a", "effect": "NoSchedule"}]),
+    ),
+    "two listeners of one Gateway": (
+        (
+            f"{TRAFFIC}.parentRefs",
+            [{"name": "public", "sectionName": "a"}, {"name": "public", "sectionName": "b"}],
+        ),
+    ),
+    "a Gateway of another namespace": ((f"{TRAFFIC}.parentRefs", [{"name": "public", "namespace": "edge"}]),),
+    "host names, one with a wildcard": (
+        (f"{TRAFFIC}.hostnames", ["wine.example.com", "*.wine.example.com", "localhost"]),
+    ),
+    "one step": ((f"{ROLLOUT}.steps", steps((10, "1s"))),),
+    "rising steps": ((f"{ROLLOUT}.steps", steps((1, "90s"), (25, "1h30m"), (99, "2h"))),),
+    "a deadline longer than its steps": (
+        (f"{ROLLOUT}.steps", steps((5, "10m"), (50, "10m"))),
+        (f"{ROLLOUT}.deadline", "21m"),
+    ),
+    "a deadline of its own": ((f"{ROLLOUT}.deadline", "2h"),),
+    "rolling back at the deadline": ((f"{ROLLOUT}.onDeadline", "RollBack"),),
+    "the largest budget": (("spec.verdicts.falseRollbackBudget", 0.5),),
+    "a whole number as a ratio": ((f"{ACCURACY}.minLabelCoverage", 1),),
+    "an accuracy gate with nothing but its name": ((ACCURACY, {}),),
+    "labels without delay": ((f"{ACCURACY}.labelDelay", "0s"),),
+    "a gate that only reports": (("spec.gates.errorRate", {"mode": "Observe", "max": 0.05}),),
+    "a paused deployment": (("spec.paused", True),),
+    "the longest name": (("metadata.name", "w" * 40),),
+}
+
+DURATION_WORDS = "write hours, minutes and seconds in this order, such as 1h30m, 10m or 90s"
+HOSTNAME_WORDS = "a host name is lower-case labels joined by dots"
+
+REFUSED = {
+    "no model": ("spec.model: Required value", [("spec", {"traffic": {"parentRefs": [{"name": "a"}]}})]),
+    "a scheme that is not served": (
+        "write pvc://<claim>/<path> for a volume or file:///<path> for the serving image",
+        [(f"{MODEL}.uri", "s3://models/wine")],
+    ),
+    "a bundle without a path in the image": ("should match", [(f"{MODEL}.uri", "file://bundle")]),
+    "a way up in the middle": ("must not contain '..'", [(f"{MODEL}.uri", "pvc://models/../secrets")]),
+    "a way up at the end": ("must not contain '..'", [(f"{MODEL}.uri", "pvc://models/a/..")]),
+    "a short digest": ("spec.model.digest", [(f"{MODEL}.digest", "sha256:0f0f")]),
+    "a digest of another algorithm": ("should match", [(f"{MODEL}.digest", "sha512" + DIGEST[6:])]),
+    "no replicas": ("greater than or equal to 1", [(f"{SERVING}.replicas", 0)]),
+    "a quantity that is none": (
+        "spec.serving.resources.limits.memory",
+        [(f"{SERVING}.resources", {"limits": {"memory": "1 GB"}})],
+    ),
+    "an environment variable of Serin's own": (
+        "names starting with SERIN_ are set by the operator",
+        [(f"{SERVING}.env", [{"name": "SERIN_REVISION", "value": "x"}])],
+    ),
+    "one environment variable twice": (
+        "Duplicate value",
+        [(f"{SERVING}.env", [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}])],
+    ),
+    "a toleration of nothing": ("needs operator Exists", [(f"{SERVING}.tolerations", [{"value": "a"}])]),
+    "a toleration that compares nothing": (
+        "operator Exists compares no value",
+        [(f"{SERVING}.tolerations", [{"key": "a", "operator": "Exists", "value": "b"}])],
+    ),
+    "no traffic": ("spec.traffic: Required value", [("spec", {"model": {"uri": "pvc://models"}})]),
+    "no Gateway": ("should have at least 1 items", [(f"{TRAFFIC}.parentRefs", [])]),
+    "a Gateway twice": (
+        "each Gateway may be named once",
+        [(f"{TRAFFIC}.parentRefs", [{"name": "public"}, {"name": "public"}])],
+    ),
+    "a host name in capitals": (HOSTNAME_WORDS, [(f"{TRAFFIC}.hostnames", ["Wine.example.com"])]),
+    "a host name with a port": (HOSTNAME_WORDS, [(f"{TRAFFIC}.hostnames", ["wine.example.com:80"])]),
+    "a host name with a path": (HOSTNAME_WORDS, [(f"{TRAFFIC}.hostnames", ["example.com/wine"])]),
+    "a wildcard in the middle": (HOSTNAME_WORDS, [(f"{TRAFFIC}.hostnames", ["a.*.example.com"])]),
+    "a host name with an empty label": (HOSTNAME_WORDS, [(f"{TRAFFIC}.hostnames", ["a..example.com"])]),
+    "an address": ("an address is not a host name", [(f"{TRAFFIC}.hostnames", ["192.0.2.1"])]),
+    "a host name twice": ("Duplicate value", [(f"{TRAFFIC}.hostnames", ["a.example", "a.example"])]),
+    "no steps": ("should have at least 1 items", [(f"{ROLLOUT}.steps", [])]),
+    "falling weights": ("must rise", [(f"{ROLLOUT}.steps", steps((50, "1m"), (5, "1m")))]),
+    "equal weights": ("must rise", [(f"{ROLLOUT}.steps", steps((5, "1m"), (5, "1m")))]),
+    "a weight of nothing": ("greater than or equal to 1", [(f"{ROLLOUT}.steps", steps((0, "1m")))]),
+    "a weight of everything": ("less than or equal to 99", [(f"{ROLLOUT}.steps", steps((100, "1m")))]),
+    "half a percent": ("must be of type integer", [(f"{ROLLOUT}.steps", [{"weight": 0.5, "for": "1m"}])]),
+    "a step without a length": (
+        "spec.rollout.steps[0].for: Required value",
+        [(f"{ROLLOUT}.steps", [{"weight": 5}])],
+    ),
+    "a step of no time": ("a step must last longer than zero", [(f"{ROLLOUT}.steps", steps((5, "0m")))]),
+    "a step of empty length": (DURATION_WORDS, [(f"{ROLLOUT}.steps", steps((5, "")))]),
+    "a length without a unit": (DURATION_WORDS, [(f"{ROLLOUT}.steps", steps((5, "10")))]),
+    "a length in days": (DURATION_WORDS, [(f"{ROLLOUT}.steps", steps((5, "1d")))]),
+    "a length out of order": (DURATION_WORDS, [(f"{ROLLOUT}.steps", steps((5, "5s1m")))]),
+    "too many steps": (
+        "must have at most 20 items",
+        [(f"{ROLLOUT}.steps", steps(*((weight, "1m") for weight in range(1, 22))))],
+    ),
+    "a deadline as long as its steps": (
+        "the deadline must be longer than all steps together",
+        [(f"{ROLLOUT}.steps", steps((5, "10m"), (50, "10m"))), (f"{ROLLOUT}.deadline", "1200s")],
+    ),
+    "a deadline of no time": ("a deadline of zero", [(f"{ROLLOUT}.deadline", "0s")]),
+    "an unknown end": ('supported values: "Pause", "RollBack"', [(f"{ROLLOUT}.onDeadline", "Promote")]),
+    "no budget": ("greater than 0", [("spec.verdicts.falseRollbackBudget", 0)]),
+    "a budget beyond a coin": ("less than or equal to 0.5", [("spec.verdicts.falseRollbackBudget", 0.6)]),
+    "accuracy in percent": ("less than or equal to 1", [(f"{ACCURACY}.min", 90)]),
+    "a drop in points": ("should be less than 1", [(f"{ACCURACY}.maxDrop", 2)]),
+    "no drop at all": ("should be greater than 0", [(f"{ACCURACY}.maxDrop", 0)]),
+    "coverage beyond all": ("less than or equal to 1", [(f"{ACCURACY}.minLabelCoverage", 1.01)]),
+    "negative coverage": ("greater than or equal to 0", [(f"{ACCURACY}.minLabelCoverage", -0.1)]),
+    "an unknown mode": ('supported values: "Enforce", "Observe"', [(f"{ACCURACY}.mode", "Warn")]),
+    "every request may fail": ("should be less than 1", [("spec.gates.errorRate.max", 1)]),
+    "no history": ("greater than or equal to 1", [("spec.revisionHistoryLimit", 0)]),
+    "a name that is too long": ("must have at most 40 characters", [("metadata.name", "w" * 41)]),
+    "a name with a dot": ("a Service gets this name", [("metadata.name", "wine.red")]),
+    "a name that starts with a digit": ("a Service gets this name", [("metadata.name", "7wine")]),
+    "a field that does not exist": ('unknown field "spec.rolout"', [("spec.rolout", {})]),
+    "a field that does not exist, further down": (
+        'unknown field "spec.gates.accuracy.minimum"',
+        [(f"{ACCURACY}.minimum", 0.9)],
+    ),
+}
+
+
+@pytest.mark.parametrize("edits", ACCEPTED.values(), ids=ACCEPTED)
+def test_accepts(served: ApiServer, edits: tuple[tuple[str, Any], ...]) -> None:
+    answer = tried(served, a_deployment(*edits))
+    assert answer.ok, answer.message
+
+
+@pytest.mark.parametrize(("words", "edits"), REFUSED.values(), ids=REFUSED)
+def test_refuses_with_words(served: ApiServer, words: str, edits: list[tuple[str, Any]]) -> None:
+    answer = tried(served, a_deployment(*edits))
+    assert answer.status in (400, 422), answer.body
+    assert words in answer.message
+    assert "rule evaluation error" not in answer.message, "a rule must answer, not fail"
+
+
+@pytest.fixture
+def deployment(served: ApiServer) -> Iterator[str]:
+    """The path of a deployment that is there for one test."""
+    path = f"{DEPLOYMENTS}/wine"
+    answer = served.apply(path, a_deployment())
+    assert answer.ok, answer.message
+    yield path
+    served.request("DELETE", path)
+
+
+@pytest.fixture
+def revision(served: ApiServer) -> Iterator[str]:
+    """The path of a revision that is there for one test."""
+    path = f"{REVISIONS}/wine-1a2b"
+    answer = served.apply(path, a_revision())
+    assert answer.ok, answer.message
+    yield path
+    served.request("DELETE", path)
+
+
+def test_keeps_a_spec_as_it_was_written(served: ApiServer, deployment: str) -> None:
+    assert served.request("GET", deployment).body["spec"] == a_deployment()["spec"]
+
+
+def test_a_write_of_the_spec_leaves_status_alone_and_the_reverse(served: ApiServer, deployment: str) -> None:
+    both = {**a_deployment(("spec.paused", True)), "status": {"phase": "Stable"}}
+    assert "status" not in served.apply(deployment, both).body
+    status = {**a_deployment(("spec.paused", False)), "status": {"phase": "Holding"}}
+    body = served.apply(f"{deployment}/status", status, manager="serin-status").body
+    assert body["status"] == {"phase": "Holding"}
+    assert body["spec"]["paused"] is True
+
+
+def test_merges_conditions_by_type(served: ApiServer, deployment: str) -> None:
+    for manager, condition in (("one", a_condition("Ready")), ("two", a_condition("Promoted", "Unknown"))):
+        body = a_deployment(("status", {"conditions": [condition]}))
+        assert served.apply(f"{deployment}/status", body, manager=manager).ok
+    changed = a_deployment(("status", {"conditions": [a_condition("Ready", "False")]}))
+    body = served.apply(f"{deployment}/status", changed, manager="one").body
+    found = {condition["type"]: condition["status"] for condition in body["status"]["conditions"]}
+    assert found == {"Ready": "False", "Promoted": "Unknown"}
+
+
+def test_refuses_a_condition_type_twice(served: ApiServer, deployment: str) -> None:
+    body = a_deployment(("status", {"conditions": [a_condition("Ready"), a_condition("Ready")]}))
+    answer = served.apply(f"{deployment}/status", body)
+    assert not answer.ok
+    assert "duplicate" in answer.message.lower()
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ({"phase": "Busy"}, "supported values"),
+        ({"conditions": [{**a_condition("Ready"), "status": "Yes"}]}, "supported values"),
+        ({"conditions": [{**a_condition("Ready"), "lastTransitionTime": "today"}]}, "date-time"),
+    ],
+    ids=["an unknown phase", "an unknown truth", "a time that is none"],
+)
+def test_refuses_a_malformed_status(served: ApiServer, deployment: str, status: Json, words: str) -> None:
+    current = served.request("GET", deployment).body
+    answer = served.request("PUT", f"{deployment}/status", {**current, "status": status})
+    assert answer.status == 422, answer.body
+    assert words in answer.message
+
+
+def test_drops_null(served: ApiServer, deployment: str) -> None:
+    current = served.request("GET", deployment).body
+    status = {"phase": None, "message": "Starting."}
+    body = served.request("PUT", f"{deployment}/status", {**current, "status": status}).body
+    assert body["status"] == {"message": "Starting."}
+
+
+def test_shows_a_deployment_in_columns(served: ApiServer, deployment: str) -> None:
+    status = {"phase": "Progressing", "candidate": {"revision": "wine-1a2b", "weight": 25}}
+    assert served.apply(f"{deployment}/status", a_deployment(("status", status)), manager="s").ok
+    header, row = served.kubectl("get", "mdep").splitlines()
+    assert header.split() == ["NAME", "PHASE", "STABLE", "CANDIDATE", "WEIGHT", "GATE", "SAMPLES", "AGE"]
+    assert row.split()[:4] == ["wine", "Progressing", "wine-1a2b", "25"]
+    assert "modeldeployment.serin.dev/wine" in served.kubectl("get", "serin", "-o", "name")
+
+
+def changed_revision(path: str, value: Any) -> Json:
+    manifest = deepcopy(a_revision())
+    node = manifest["spec"]
+    *parents, last = path.split(".")
+    for parent in parents:
+        node = node[int(parent)] if parent.isdigit() else node[parent]
+    node[last] = value
+    return manifest
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("deployment", "beer"),
+        ("model.digest", "sha256:" + "f0" * 32),
+        ("template.spec.containers.0.image", "two"),
+        ("template.spec.hostNetwork", True),
+    ],
+)
+def test_never_changes_a_revision(served: ApiServer, revision: str, path: str, value: Any) -> None:
+    answer = served.apply(revision, changed_revision(path, value))
+    assert answer.status == 422, answer.body
+    assert "a ModelRevision is immutable" in answer.message
+
+
+def test_lets_labels_and_status_of_a_revision_change(served: ApiServer, revision: str) -> None:
+    labelled = a_revision()
+    labelled["metadata"]["labels"] = {"serin.dev/deployment": "wine"}
+    assert served.apply(revision, labelled).ok
+    evidence = {"cohorts": {"c": {"e": 1.5, "seen": {"uid": [1, 2, 3]}}}}
+    judged = {**a_revision(), "status": {"verdict": "Trial", "evidence": evidence}}
+    body = served.apply(f"{revision}/status", judged, manager="serin-status").body
+    assert body["status"] == {"verdict": "Trial", "evidence": evidence}
+
+
+def test_explains_its_fields(served: ApiServer) -> None:
+    text = explained(served, "mdep.spec.rollout.steps")
+    assert "Percent of requests that the candidate answers in this step." in " ".join(text.split())
+    assert "How long the step lasts at least, such as 10m." in " ".join(text.split())
+
+
+def test_explains_recursively(served: ApiServer) -> None:
+    text = explained(served, "mdep.spec.rollout", "--recursive")
+    assert "How a new revision comes to answer all traffic." in text
+    for field in ("steps", "weight", "for", "deadline", "onDeadline"):
+        assert f"{field}\t<" in text
+
+
+def explained(server: ApiServer, *words: str) -> str:
+    """The OpenAPI document follows a new CRD after a moment; kubectl knows no field until then."""
+    deadline = time.monotonic() + 30
+    while True:
+        text = server.kubectl("explain", *words)
+        if "<empty>" not in text or time.monotonic() > deadline:
+            return text
+        time.sleep(0.5)
+
+
+def test_kubectl_refuses_a_misspelt_field(served: ApiServer, tmp_path: Path) -> None:
+    manifest = tmp_path / "deployment.yaml"
+    manifest.write_text(yaml.safe_dump(a_deployment(("spec.rolout", {}))))
+    text = served.kubectl_refused("apply", "--dry-run=server", "--validate=strict", "-f", str(manifest))
+    assert 'unknown field "spec.rolout"' in text
