@@ -18,7 +18,7 @@ from serin_cli.cluster.run import run
 
 @dataclass(frozen=True)
 class Cluster:
-    """A running cluster. `gateway_port` is 0 where the gateway is not reachable from this machine by a port."""
+    """A running cluster; `gateway_port` is 0 where no port of this machine leads to the gateway."""
 
     name: str
     mode: Mode
@@ -48,7 +48,7 @@ class Cluster:
 
     @property
     def gateway_url_inside(self) -> str:
-        """The gateway's address for programs started by `run_inside` or in pods: its Service, with no forwarder."""
+        """The gateway's address for pods and for programs started by `run_inside`: its Service."""
         where = ["-n", "serin-gateway", "get", "service", "traefik", "-o", "jsonpath={.spec.clusterIP}"]
         return f"http://{self.kubectl(*where)}:{addresses.GATEWAY_PORT}"
 
@@ -72,13 +72,11 @@ class Cluster:
         """Return the process that holds the cluster's network; raise ClusterError if it has none."""
         found = read_references(self.paths.processes).get("supervisor")
         if self.mode != "netns" or found is None:
-            raise ClusterError(
-                "Only a running cluster of --mode netns has a network that programs can enter."
-            )
+            raise ClusterError("Only a running cluster of --mode netns has a network to enter.")
         return found
 
     def inside_command(self, argv: Sequence[str | Path]) -> list[str]:
-        """Return the command that runs `argv` in the cluster's own network, where pods and Services are reachable."""
+        """Return the command that runs `argv` in the cluster's own network, among pods and Services."""
         return inside(self.supervisor(), argv)
 
     def run_inside(

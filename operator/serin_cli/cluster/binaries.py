@@ -129,7 +129,7 @@ def build(module: Module, paths: Paths, progress: Progress) -> Path:
 
 
 def gateway_definitions(paths: Paths, progress: Progress) -> Path:
-    """Return a directory with the Gateway API's standard custom resource definitions, copied into the cache."""
+    """Return a directory with the Gateway API's standard definitions, copied into the cache."""
     target = paths.cache / "gateway-api" / GATEWAY_API_VERSION
     if any(target.glob("*.yaml")):
         return target
@@ -137,7 +137,7 @@ def gateway_definitions(paths: Paths, progress: Progress) -> Path:
     module = "sigs.k8s.io/gateway-api"
     with progress.stage(f"Gateway API {GATEWAY_API_VERSION} definitions"):
         run([go, "mod", "download", module], cwd=TRAEFIK.directory, env=GO_ENVIRONMENT, timeout=600)
-        asked = [go, "list", "-m", "-f", "{{.Dir}}", module]
+        asked: list[str | Path] = [go, "list", "-m", "-f", "{{.Dir}}", module]
         source = Path(run(asked, cwd=TRAEFIK.directory, env=GO_ENVIRONMENT).strip())
         target.mkdir(parents=True, exist_ok=True)
         for path in sorted((source / "config/crd/standard").glob("gateway.networking.k8s.io_*.yaml")):

@@ -44,12 +44,13 @@ def alternative_name(name: str) -> str:
 
 def subjects(node: str, addresses: tuple[str, ...]) -> list[Subject]:
     """Return everyone who needs a certificate; `addresses` are those of the API server."""
-    service = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost")
+    service = ("kubernetes", "kubernetes.default", "kubernetes.default.svc")
+    local = ("localhost", "kubernetes.default.svc.cluster.local")
     return [
         Subject(
             "apiserver",
             "kube-apiserver",
-            names=(*service, "kubernetes.default.svc.cluster.local", *addresses),
+            names=(*service, *local, *addresses),
         ),
         Subject("apiserver-kubelet-client", "kube-apiserver-kubelet-client", "system:masters"),
         Subject("kubelet", f"system:node:{node}", "system:nodes", (node, *addresses)),

@@ -21,7 +21,7 @@ def install_chart(
     release: str = "serin",
     timeout: float = READY_SECONDS,
 ) -> None:
-    """Install or upgrade `chart` in `namespace`, made if missing, and wait `timeout` seconds until it is ready.
+    """Install or upgrade `chart` in `namespace`, made if missing, and wait `timeout` seconds for it.
 
     Raises ClusterError with Helm's own words if it is not.
     """

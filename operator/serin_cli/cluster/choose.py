@@ -41,7 +41,7 @@ def look() -> Machine:
 def choose(asked: str, context: str | None, machine: Machine) -> Choice:
     """Return the mode for what the user asked (`auto` or a mode).
 
-    Raises NotPossibleHere, with what to do, if the machine cannot run it; ClusterError if a context is not named.
+    Raises NotPossibleHere, saying what to do, if this machine cannot; ClusterError if no context is named.
     """
     if asked == "context":
         if not context:

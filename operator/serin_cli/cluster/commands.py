@@ -20,14 +20,14 @@ PASS_THROUGH = {"ignore_unknown_options": True, "allow_interspersed_args": False
 
 @click.group()
 def cluster() -> None:
-    """Start, inspect and remove a Kubernetes cluster for trying and testing.
+    r"""Start, inspect and remove a Kubernetes cluster for trying and testing.
 
-    It uses kind where kind and a container engine are installed. Anywhere else on Linux, as root, it makes a real
-    cluster out of network namespaces: nothing in it can reach a network, and its end leaves nothing behind.
+    It uses kind where kind and a container engine are installed. Anywhere else on Linux, as root, it makes a
+    real cluster out of network namespaces: nothing in it can reach a network, and its end leaves no trace.
 
     \b
     Examples:
-      serin cluster up                     make the cluster (the first time takes long: it compiles Kubernetes)
+      serin cluster up                     make the cluster (at first it compiles Kubernetes: 30 min)
       serin cluster status                 is it ready, and where does it answer?
       eval "$(serin cluster env)"          use kubectl and helm on it in this shell
       serin cluster kubectl -- get pods -A
@@ -47,10 +47,10 @@ def cluster() -> None:
 @click.option("--context", metavar="NAME", help="The context of your kubeconfig, with --mode context.")
 @name_option
 @click.option(
-    "--api-port", type=int, help="Port on 127.0.0.1 for the API server (netns). [default: 16443 or free]"
+    "--api-port", type=int, help="Port of 127.0.0.1 for the API server (netns). [default: 16443, or free]"
 )
 @click.option(
-    "--gateway-port", type=int, help="Port on 127.0.0.1 for the gateway (netns). [default: 8000 or free]"
+    "--gateway-port", type=int, help="Port of 127.0.0.1 for the gateway (netns). [default: 8000, or free]"
 )
 @click.option("--no-gateway", is_flag=True, help="Install no Gateway API implementation.")
 @click.option("--no-operator", is_flag=True, help="Build no images and do not install the operator.")
@@ -63,7 +63,7 @@ def up(
     no_gateway: bool,
     no_operator: bool,
 ) -> None:
-    """Make a cluster with a gateway and the operator.
+    r"""Make a cluster with a gateway and the operator.
 
     What runs already is kept and completed; what an interrupted `up` left is removed first.
 
@@ -99,9 +99,7 @@ def down(name: str) -> None:
 
 @cluster.command()
 @name_option
-@click.option(
-    "--cache", is_flag=True, help="Also remove built programs and images, which all clusters share."
-)
+@click.option("--cache", is_flag=True, help="Also remove built programs and images that all clusters share.")
 def clean(name: str, cache: bool) -> None:
     """End the cluster and remove its files and images."""
     progress = Progress()
@@ -135,7 +133,7 @@ def kubeconfig(name: str) -> None:
 @cluster.command()
 @name_option
 def env(name: str) -> None:
-    """Print shell commands that point kubectl and helm at the cluster.
+    r"""Print shell commands that point kubectl and helm at the cluster.
 
     \b
     Example:
@@ -149,7 +147,7 @@ def env(name: str) -> None:
 @name_option
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def kubectl(name: str, words: tuple[str, ...]) -> None:
-    """Run kubectl on the cluster.
+    r"""Run kubectl on the cluster.
 
     \b
     Example:
@@ -162,7 +160,7 @@ def kubectl(name: str, words: tuple[str, ...]) -> None:
 @name_option
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED)
 def run(name: str, words: tuple[str, ...]) -> None:
-    """Run a program in the cluster's own network, where pods and Services are reachable (netns only).
+    r"""Run a program in the cluster's own network, where pods and Services are reachable (netns only).
 
     \b
     Example:

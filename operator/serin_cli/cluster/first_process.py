@@ -1,15 +1,17 @@
-"""The first process of the cluster's process namespace: it hides what would leak, then starts and restarts programs.
+"""The first process of the cluster's process namespace: hides what would leak, then runs the programs.
 
-Run as `python -m serin_cli.cluster.first_process PLAN`. When it dies, the kernel ends every process of the cluster,
-and their mounts go with the mount namespace. It imports nothing beyond the standard library, to start fast.
+Run as `python -m serin_cli.cluster.first_process PLAN`. When it dies, the kernel ends every process of the
+cluster, and their mounts go with the mount namespace. It imports only the standard library, to start fast.
 """
 
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -37,7 +39,7 @@ class Program:
             (os.POSIX_SPAWN_OPEN, 1, str(self.log), append, 0o644),
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ]
-        # Not by subprocess, which would want to collect the child itself: here all are collected in one place.
+        # Not by subprocess, which would collect the child itself: here all are collected in one place.
         self.pid = os.posix_spawn(self.argv[0], self.argv, self.environment, file_actions=actions)
         self.started = time.monotonic()
 
@@ -53,7 +55,9 @@ class Program:
 
 
 def answers(address: str) -> bool:
-    """Say whether something accepts connections at a TCP address or Unix socket."""
+    """Say whether something answers at an HTTPS URL, TCP address or Unix socket."""
+    if address.startswith("https:"):
+        return _serves(address)
     family = socket.AF_UNIX if address.startswith("/") else socket.AF_INET
     host, _, port = address.rpartition(":")
     target: Any = address if family == socket.AF_UNIX else (host, int(port))
@@ -64,6 +68,18 @@ def answers(address: str) -> bool:
         except OSError:
             return False
     return True
+
+
+def _serves(url: str) -> bool:
+    # Only whether it is up is asked, on this machine's loopback address: nothing secret is sent.
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with urllib.request.urlopen(url, timeout=2.0, context=context) as answer:  # noqa: S310 - https
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 def reap(programs: list[Program]) -> None:
@@ -102,6 +118,15 @@ def cover(plan: dict[str, Any]) -> None:
             _mount("--bind", str(shown), str(real))
 
 
+def control_groups(plan: dict[str, Any]) -> None:
+    """Make the group that holds all containers, in every hierarchy, as the kubelet only looks for it."""
+    root = Path("/sys/fs/cgroup")
+    version_two = (root / "cgroup.controllers").exists()
+    hierarchies = [root] if version_two else [path for path in root.iterdir() if not path.is_symlink()]
+    for hierarchy in hierarchies:
+        (hierarchy / plan["cgroup"].strip("/")).mkdir(exist_ok=True)
+
+
 def network(plan: dict[str, Any]) -> None:
     """Give the empty network namespace the node's address; there is no way out of it."""
     for line in plan["network"]:
@@ -111,7 +136,7 @@ def network(plan: dict[str, Any]) -> None:
 
 
 def remove_old_containers(plan: dict[str, Any], containerd: Program) -> None:
-    """Remove containers that an earlier cluster left in the image store, then let containerd read it afresh."""
+    """Remove containers that an earlier cluster left, then let containerd read its store afresh."""
     ctr = [plan["ctr"], "--address", containerd.ready, "--namespace", "k8s.io", "containers"]
     listed = subprocess.run([*ctr, "list", "--quiet"], check=True, timeout=60, capture_output=True, text=True)
     if not (old := listed.stdout.split()):
@@ -131,6 +156,7 @@ def main(path: Path) -> NoReturn:
     """Bring the cluster up as `path` plans it, and keep it so until killed."""
     plan = json.loads(path.read_text())
     cover(plan)
+    control_groups(plan)
     network(plan)
     programs: list[Program] = []
     for entry in plan["components"]:

@@ -20,7 +20,7 @@ class Forward:
 
 
 def listen(forward: Forward) -> socket.socket:
-    """Open the listening socket; it belongs to the network namespace that it was opened in, whoever accepts."""
+    """Open the listening socket; it stays in the network namespace that it was opened in."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -40,7 +40,7 @@ def install(cluster: Cluster, progress: Progress) -> None:
 
 
 def ensure_traefik_image(cluster: Cluster, progress: Progress) -> None:
-    """Make Traefik's image from the program built here; it takes the public image's name, as it stands in for it."""
+    """Make Traefik's image from the program built here, under the name of the public one."""
     program = binaries.build(binaries.TRAEFIK, cluster.paths, progress) / "traefik"
     image = Image(TRAEFIK_IMAGE, DOCKERFILES / "traefik.Dockerfile", program.parent, (program,))
     ensure_in_containerd(cluster.paths, image, progress)

@@ -44,7 +44,7 @@ BASE_RECIPE = (
 
 @dataclass(frozen=True)
 class Image:
-    """An image to build: `inputs` are the files and directories that decide its content, besides its Dockerfile."""
+    """An image to build; `inputs` are the files and directories that decide its content."""
 
     tag: str
     dockerfile: Path
@@ -102,7 +102,7 @@ def build_with_buildah(paths: Paths, image: Image) -> None:
     Its RUN steps reach the package index the way this machine does; no setting of that ends up in the image.
     """
     with _network_settings() as volumes:
-        argv = ["build", "--isolation", "chroot", "--network", "host", "--layers"]
+        argv: list[str | Path] = ["build", "--isolation", "chroot", "--network", "host", "--layers"]
         for source, target in volumes.items():
             argv += ["--volume", f"{source}:{target}:ro"]
         for name, value in sorted(image.build_args.items()):
@@ -111,7 +111,7 @@ def build_with_buildah(paths: Paths, image: Image) -> None:
 
 
 def ensure_base(paths: Paths, progress: Progress) -> str:
-    """Return the name of the Python base image in buildah's store, made from Debian packages when its recipe is new."""
+    """Return the name of the Python base image in buildah's store, made first if its recipe is new."""
     dockerfile = DOCKERFILES / "python-base.Dockerfile"
     key = hashlib.sha256(json.dumps(BASE_RECIPE).encode() + dockerfile.read_bytes()).hexdigest()
     record_file = paths.images / "base.json"
@@ -136,11 +136,11 @@ def base_image(cluster: Cluster, progress: Progress) -> str:
 
 
 def pip_configuration(environment: Mapping[str, str]) -> str:
-    """Return a `pip.conf` with the sources of packages that `environment` names and the mounted certificates."""
+    """Return a `pip.conf` with the package sources of `environment` and the mounted certificates."""
     lines = ["[global]", f"cert = {CERTIFICATES}/ca-certificates.crt"]
     for name in PIP_VARIABLES:
-        if value := environment.get(name):
-            lines.append(f"{name.removeprefix('PIP_').lower().replace('_', '-')} = {value}")
+        option = name.removeprefix("PIP_").lower().replace("_", "-")
+        lines += [f"{option} = {environment[name]}"] if environment.get(name) else []
     return "\n".join(lines) + "\n"
 
 
@@ -154,16 +154,11 @@ def _network_settings() -> Iterator[dict[Path, Path]]:
 
 
 def _buildah(paths: Paths, *words: str | Path) -> str:
-    store = [
-        "--root",
-        paths.images / "store",
-        "--runroot",
-        paths.images / "store-run",
-        "--storage-driver",
-        "overlay",
-    ]
-    _made(paths.images)
-    return run([find("buildah") or "buildah", *store, *words], timeout=BUILD_SECONDS)
+    images = _made(paths.images)
+    # In mounts of its own, as buildah leaves some behind when it is interrupted.
+    argv: list[str | Path] = [find("unshare") or "unshare", "--mount", "--", find("buildah") or "buildah"]
+    argv += ["--root", images / "store", "--runroot", images / "store-run", "--storage-driver", "overlay"]
+    return run([*argv, *words], timeout=BUILD_SECONDS)
 
 
 def _in_store(paths: Paths, tag: str) -> bool:

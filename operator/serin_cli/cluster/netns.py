@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from dataclasses import asdict
-from pathlib import Path
 
 from serin_cli.cluster import addresses, binaries, certificates, node_config, teardown
 from serin_cli.cluster.access import Cluster
@@ -24,7 +23,7 @@ LONGEST_SOCKET_PATH = 100
 
 
 def prepare(paths: Paths) -> None:
-    """Lay out certificates and configuration of a new cluster; whatever an earlier one left is removed first."""
+    """Lay out certificates and configuration of a new cluster, after removing what an earlier one left."""
     if len(str(paths.containerd_socket)) > LONGEST_SOCKET_PATH:
         raise ClusterError(
             f"The cache directory's path is too long for a socket: {paths.cache}. Set XDG_CACHE_HOME."
@@ -135,6 +134,7 @@ def _plan(paths: Paths, api_port: int, gateway_port: int) -> dict[str, object]:
         "ctr": find("ctr"),
         "covered": list(node_config.COVERED),
         "kernel_settings": node_config.KERNEL_SETTINGS,
+        "cgroup": node_config.cgroup(paths.name),
         "network": node_config.NETWORK_COMMANDS,
         "network_settings": node_config.NETWORK_SETTINGS,
         "forwards": [asdict(forward) for forward in forwards],

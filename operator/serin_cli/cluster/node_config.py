@@ -10,8 +10,8 @@ from serin_cli.cluster.paths import Paths
 
 PAUSE_IMAGE = "localhost/serin-pause:1"
 
-# The kubelet wants these kernel-wide settings. It is shown them as set already, so that it changes nothing on the
-# machine that lends its kernel to the cluster.
+# The kubelet wants these kernel-wide settings. It is shown them as set already, so that it changes nothing on
+# the machine that lends its kernel to the cluster.
 KERNEL_SETTINGS = {
     "vm/overcommit_memory": "1",
     "vm/panic_on_oom": "0",
@@ -24,8 +24,8 @@ KERNEL_SETTINGS = {
 # Directories whose files would outlive the cluster: inside, an empty one of its own lies over each.
 COVERED = ("/run", "/var/log")
 
-# The node's address sits on a bridge of its own. There is a default route, as the API server chooses its address by
-# one, but nothing answers at its end.
+# The node's address sits on a bridge of its own. There is a default route, as the API server chooses its
+# address by one, but nothing answers at its end.
 NETWORK_COMMANDS = [
     "link set lo up",
     "link add node0 type bridge",
@@ -40,7 +40,7 @@ NETWORK_SETTINGS = {"ipv4/ip_forward": "1"}
 class Component:
     """One program of the cluster; the next one starts once `ready` answers.
 
-    `ready` is a TCP address (`host:port`) or the path of a Unix socket; empty means not to wait.
+    `ready` is a TCP address (`host:port`), a Unix socket's path or an HTTPS URL; empty: do not wait.
     """
 
     name: str
@@ -126,7 +126,7 @@ def kubelet_configuration(paths: Paths) -> str:
             "tlsPrivateKeyFile": f"{pki}/kubelet.key",
             "failCgroupV1": False,
             "cgroupDriver": "cgroupfs",
-            "cgroupsPerQOS": False,
+            "cgroupsPerQOS": True,
             "cgroupRoot": cgroup(paths.name),
             "enforceNodeAllocatable": [],
             "failSwapOn": False,
@@ -148,7 +148,7 @@ def kubelet_configuration(paths: Paths) -> str:
 
 
 def proxy_configuration(paths: Paths) -> str:
-    """Return kube-proxy's configuration; connection tracking limits belong to the machine and stay as they are."""
+    """Return kube-proxy's configuration; limits of connection tracking are the machine's and stay so."""
     return json.dumps(
         {
             "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
@@ -164,7 +164,7 @@ def proxy_configuration(paths: Paths) -> str:
 
 
 def components(paths: Paths, kubernetes: Path, system: Mapping[str, str]) -> list[Component]:
-    """Return the cluster's programs in the order of their start; `system` maps etcd and containerd to paths."""
+    """Return the cluster's programs in the order of their start; `system` has the paths of Debian's."""
     containerd = (system["containerd"], "--config", f"{paths.config}/containerd.toml")
     return [
         _etcd(paths, system["etcd"]),
@@ -216,7 +216,7 @@ def _api_server(paths: Paths, kubernetes: Path) -> Component:
         "anonymous-auth": "true",
         "profiling": "false",
     }
-    ready = f"127.0.0.1:{addresses.API_PORT}"
+    ready = f"https://127.0.0.1:{addresses.API_PORT}/readyz"
     return Component("kube-apiserver", (f"{kubernetes}/kube-apiserver", *_flags(flags)), ready=ready)
 
 

@@ -59,7 +59,7 @@ def install_missing(progress: Progress) -> None:
     if shutil.which("apt-get") is None:
         raise NotPossibleHere(
             f"This machine lacks programs of the Debian packages {' '.join(wanted)}, and has no apt-get. "
-            "Install them its own way, or install kind and a container engine and run: serin cluster up --mode kind"
+            "Install them its own way, or install kind and a container engine: serin cluster up --mode kind"
         )
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     with progress.stage(f"Install Debian packages {' '.join(wanted)}") as stage, services_stay_off():
@@ -74,7 +74,7 @@ def install_missing(progress: Progress) -> None:
 
 @contextmanager
 def services_stay_off(policy: Path = POLICY) -> Iterator[None]:
-    """Keep apt from starting the services of what it installs: the cluster runs its own etcd and containerd."""
+    """Keep apt from starting services of what it installs: the cluster runs its own."""
     if policy.exists():
         # Somebody has a policy for this machine already, and a file of theirs is not ours to change.
         yield

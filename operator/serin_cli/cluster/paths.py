@@ -14,7 +14,7 @@ def cache_root() -> Path:
 
 
 def repository_root() -> Path | None:
-    """Return the root of the source tree that this program runs from, or None if it was installed without one."""
+    """Return the root of the source tree that this program runs from, or None without one."""
     root = Path(__file__).resolve().parents[3]
     return root if (root / "operator" / "serin_cli").is_dir() else None
 

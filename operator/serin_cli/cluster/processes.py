@@ -62,11 +62,9 @@ def reference(pid: int) -> ProcessRef:
 
 def children(pid: int) -> list[ProcessRef]:
     """Return the direct children of `pid`."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and (stat := read_stat(int(entry.name))) and stat.parent == pid:
-            found.append(ProcessRef(int(entry.name), stat.start))
-    return found
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    stats = [(child, read_stat(child)) for child in pids]
+    return [ProcessRef(child, stat.start) for child, stat in stats if stat and stat.parent == pid]
 
 
 def write_references(path: Path, references: dict[str, ProcessRef]) -> None:

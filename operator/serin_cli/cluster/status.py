@@ -89,7 +89,7 @@ def look(name: str) -> Status:
 
 
 def _ready(cluster: Cluster, condition: str, *what: str) -> bool | None:
-    """Say whether the condition holds for all of some objects; None if there are none or the kind is unknown."""
+    """Say whether the condition holds for all of some objects; None if there are none."""
     try:
         answer = cluster.kubectl("get", *what, "-o", "json", timeout=API_SECONDS)
     except ClusterError:

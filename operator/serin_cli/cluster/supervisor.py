@@ -1,8 +1,9 @@
 """The one process of a namespace cluster that the machine sees: its end is the end of all others.
 
-Run as `python -m serin_cli.cluster.supervisor PLAN`. It opens the forwarded ports on the machine's loopback address,
-leaves the machine's network for an empty one, starts the first process of a new process and mount namespace there,
-and then only carries connections. The kernel kills the first process when this one dies, and with it all the rest.
+Run as `python -m serin_cli.cluster.supervisor PLAN`. It opens the forwarded ports on the machine's loopback
+address, leaves the machine's network for an empty one, starts the first process of a new process and mount
+namespace there, and then only carries connections. The kernel kills the first process when this one dies, and
+with it all the rest.
 """
 
 import asyncio

@@ -47,7 +47,7 @@ def cgroups(name: str, root: Path = CGROUP_ROOT) -> list[Path]:
 
 
 def remove_cgroups(name: str, root: Path = CGROUP_ROOT) -> list[Path]:
-    """Remove the control groups called `name` from the leaves up, waiting for the kernel to let go of them."""
+    """Remove the control groups called `name` from the leaves up, once the kernel lets go of them."""
     found = cgroups(name, root)
     for group in found:
         if not wait_until(lambda group=group: _removed(group), CGROUP_SECONDS):  # type: ignore[misc]

@@ -20,7 +20,7 @@ def parse_go_version(text: str) -> tuple[int, int]:
 
 
 def go_program(cache: Path, progress: Progress) -> Path:
-    """Return a Go compiler of at least MINIMUM_GO, installing one into the cache when the machine has none."""
+    """Return a Go compiler of at least MINIMUM_GO, from the cache when the machine has none."""
     own = cache / "go" / "bin" / "go"
     for candidate in (shutil.which("go"), str(own) if own.exists() else None):
         if candidate and _version(Path(candidate)) >= MINIMUM_GO:

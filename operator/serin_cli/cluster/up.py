@@ -55,7 +55,7 @@ def locked(paths: Paths) -> Iterator[None]:
 
 
 def bring_up(paths: Paths, choice: Choice, wishes: Wishes, progress: Progress) -> Cluster:
-    """Make the chosen cluster with gateway and operator, and return it; one that runs already is completed."""
+    """Make the chosen cluster with gateway and operator; one that runs already is completed."""
     cluster = _running(paths, choice) or _make(paths, choice, wishes, progress)
     if wishes.with_gateway:
         gateway.install(cluster, progress)
@@ -65,7 +65,7 @@ def bring_up(paths: Paths, choice: Choice, wishes: Wishes, progress: Progress) -
 
 
 def take_down(paths: Paths) -> bool:
-    """End the cluster, however far it got; return whether there was one. A context of the user's is left alone."""
+    """End the cluster, however far it got; say whether there was one. A user's context is left alone."""
     try:
         cluster: Cluster | None = load(paths.name)
     except ClusterError:
