@@ -99,7 +99,7 @@ class ApiServer:
         return done.stderr
 
     def _kubectl(self, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        command = [self.kubectl_program, f"--kubeconfig={self.kubeconfig}", *words]
+        command = [str(self.kubectl_program), f"--kubeconfig={self.kubeconfig}", *words]
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 

@@ -1,0 +1,59 @@
+"""The two CRDs as a whole."""
+
+from __future__ import annotations
+
+import pytest
+from serin_operator.api.crdgen import KINDS, Kind, crd
+
+IDS = [kind.name for kind in KINDS]
+
+
+@pytest.fixture(params=KINDS, ids=IDS)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    found: Kind = request.param
+    return found
+
+
+def resolve(schema: dict, path: str) -> dict:
+    """The schema of a field that a JSON path names; metadata is Kubernetes' own."""
+    for name in path.lstrip(".").split("."):
+        schema = schema["properties"][name]
+        if name == "metadata":
+            return {}
+    return schema
+
+
+def test_is_named_after_its_plural_and_group(kind: Kind) -> None:
+    definition = crd(kind)
+    assert definition["metadata"]["name"] == f"{kind.plural}.serin.dev"
+    assert definition["spec"]["names"]["categories"] == ["serin"]
+    assert definition["spec"]["scope"] == "Namespaced"
+
+
+def test_serves_and_stores_one_version_with_status_apart(kind: Kind) -> None:
+    (version,) = crd(kind)["spec"]["versions"]
+    assert (version["name"], version["served"], version["storage"]) == ("v1alpha1", True, True)
+    assert version["subresources"] == {"status": {}}
+
+
+def test_every_column_shows_a_field_of_its_type(kind: Kind) -> None:
+    schema = crd(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    for column in kind.columns:
+        field = resolve(schema, column.json_path)
+        assert column.type == field.get("type", "date"), column.name
+
+
+def test_short_names_differ() -> None:
+    assert len({kind.short_name for kind in KINDS}) == len(KINDS)
+
+
+def test_every_rule_ends_in_a_sentence_for_people(kind: Kind) -> None:
+    def rules(node: dict) -> list[dict]:
+        below = [*node.get("properties", {}).values(), *([node["items"]] if "items" in node else [])]
+        return [*node.get("x-kubernetes-validations", []), *(rule for sub in below for rule in rules(sub))]
+
+    found = rules(crd(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
+    assert found
+    for rule in found:
+        assert len(rule["message"]) > 20, rule["rule"]
+        assert "\n" not in rule["message"]

@@ -1,0 +1,56 @@
+"""What the generated reference says, and of what it says nothing."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+import pytest
+from serin_operator.api.deployment import Phase
+from serin_operator.api.reference import meanings, reference
+
+TEXT = reference()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "| `spec.rollout.steps[].weight` | integer, required | ≥ 1; ≤ 99 |"
+        " Percent of requests that the candidate answers in this step. |",
+        "| `spec.traffic.hostnames` | list of string | at most 16 items; each once |"
+        " Host names that the route answers; all of the listener's by default. |",
+        "| `spec.paused` | boolean |  |"
+        " Keeps the candidate's weight where it is and stops the clocks; a failing gate still rolls back. |",
+        "| Gate | `.status.worstGate` | The gate that matters most now. |",
+    ],
+)
+def test_has_the_line(line: str) -> None:
+    assert line in TEXT.splitlines()
+
+
+def test_lists_the_rules_with_their_words():
+    assert "must rise from each to the next" in TEXT
+
+
+def test_shows_placeholders_instead_of_tags():
+    assert "pvc://&lt;claim>/&lt;path>" in TEXT
+    outside_code = "".join(TEXT.split("`")[::2])
+    assert not re.search(r"<[a-z/]", outside_code)
+
+
+def test_explains_every_phase():
+    for phase, meaning in meanings(Phase).items():
+        assert f"| `{phase}` | {meaning} |" in TEXT
+
+
+class Unexplained(StrEnum):
+    """Words of which one is not explained."""
+
+    One = "One"
+    """The first."""
+    Two = "Two"
+
+
+def test_refuses_a_word_without_meaning():
+    with pytest.raises(ValueError, match="Unexplained does not explain Two"):
+        meanings(Unexplained)
