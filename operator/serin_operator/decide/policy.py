@@ -102,9 +102,7 @@ def resolve(spec: ModelDeploymentSpec) -> Policy:
         replicas=(spec.serving.replicas if spec.serving else None) or 1,
         steps=steps,
         deadline_seconds=(
-            durations.seconds(deadline)
-            if deadline is not None
-            else 2 * sum(step.for_seconds for step in steps) + 3600
+            durations.seconds(deadline) if deadline is not None else 2 * sum(step.for_seconds for step in steps) + 3600
         ),
         on_deadline=(rollout.on_deadline if rollout is not None else None) or "Pause",
         false_rollback_budget=(

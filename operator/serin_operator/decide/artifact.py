@@ -1,0 +1,126 @@
+"""From a URI to a revision: check the bundle once, freeze its digest, then begin the trial."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from serin_contract import startup
+
+from serin_operator.api.deployment import CandidateStatus, Phase
+from serin_operator.api.revision import ModelRevisionSpec, ModelRevisionStatus, RevisionModel
+from serin_operator.decide import availability, identity, manifests, templates, timestamps
+from serin_operator.decide.draft import WAIT_SECONDS, Draft, Situation, begin
+from serin_operator.decide.judge import evidence
+from serin_operator.decide.observation import ContainerEnd, PodFacts, RevisionFacts
+from serin_operator.decide.plan import Apply, Delete, RevisionReport
+
+RETRY_SECONDS = 30.0
+"""Between two looks at a bundle that was missing or wrong; it may be put right in place."""
+
+CANNOT_START = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError")
+
+
+def prepare(situation: Situation) -> Draft:
+    """Bring the wanted revision to the start of its trial."""
+    record = situation.seen.revision(situation.target)
+    if record is not None:
+        return _begin_trial(situation, record)
+    pod = next((pod for pod in situation.seen.pods if _resolves(pod, situation.target)), None)
+    if pod is None:
+        return _resolve(situation)
+    if pod.last_end is None:
+        return _wait(situation, pod)
+    digest = startup.decode_digest(pod.last_end.message) if pod.last_end.exit_code == 0 else None
+    if digest is None:
+        return _refused(situation, pod, pod.last_end)
+    return _freeze(situation, pod, digest)
+
+
+def _resolves(pod: PodFacts, revision: str) -> bool:
+    return pod.purpose == "resolve" and pod.revision == revision and not pod.terminating
+
+
+def _resolve(situation: Situation) -> Draft:
+    seen = situation.seen
+    pod = templates.resolve_pod(
+        seen.namespace, seen.name, situation.target, situation.spec, seen.operator.serving_image
+    )
+    draft = begin(situation, Phase.Pending, "ResolvingBundle", f"checking the bundle at {situation.spec.model.uri}")
+    action = Apply(manifests.owned(seen, pod, situation.target))
+    return replace(draft, records=(action,), retry_after_seconds=WAIT_SECONDS)
+
+
+def _wait(situation: Situation, pod: PodFacts) -> Draft:
+    sentence = availability.waiting_sentence([pod])
+    if pod.waiting_reason in CANNOT_START:
+        draft = begin(situation, Phase.Failed, pod.waiting_reason, f"the bundle cannot be checked: {sentence}")
+    else:
+        draft = begin(
+            situation,
+            Phase.Pending,
+            "Unschedulable" if pod.unschedulable else "ResolvingBundle",
+            f"checking the bundle at {situation.spec.model.uri}: {sentence}",
+        )
+    return replace(draft, retry_after_seconds=WAIT_SECONDS)
+
+
+def _refused(situation: Situation, pod: PodFacts, end: ContainerEnd) -> Draft:
+    reason, sentence = availability.end_sentence(pod, end)
+    if reason == "CandidateCrashed":
+        reason = "BundleCheckFailed"
+    message = f"{sentence}. Mend the bundle or spec.model; it is checked again every {RETRY_SECONDS:.0f} s"
+    if situation.stable is not None:
+        message += f". {situation.stable.revision} keeps serving"
+    draft = begin(situation, Phase.Failed, reason, message)
+    left = end.finished_at + RETRY_SECONDS - situation.now
+    if left <= 0:
+        draft = replace(draft, records=(Delete("v1", "Pod", pod.name, pod.uid),))
+    if situation.seen.status.phase != Phase.Failed:
+        draft = draft.with_event("Warning", reason, message, "Resolve")
+    return replace(draft, artifact=(False, reason, sentence), retry_after_seconds=max(1.0, left))
+
+
+def _freeze(situation: Situation, pod: PodFacts, digest: str) -> Draft:
+    seen, spec = situation.seen, situation.spec
+    record = ModelRevisionSpec(
+        deployment=seen.name,
+        identity=identity.identity(spec),
+        model=RevisionModel(uri=spec.model.uri, digest=digest),
+        template=templates.serving_template(seen.name, situation.target, spec, digest, seen.operator.serving_image),
+    )
+    draft = begin(situation, Phase.Pending, "BundleResolved", f"the bundle's digest is {digest}")
+    return replace(
+        draft,
+        records=(
+            Apply(manifests.revision_record(seen, situation.target, record)),
+            Delete("v1", "Pod", pod.name, pod.uid),
+        ),
+        artifact=(True, "DigestVerified", f"every file of {spec.model.uri} is the one its manifest names"),
+        retry_after_seconds=WAIT_SECONDS / 4,
+    )
+
+
+def _begin_trial(situation: Situation, record: RevisionFacts) -> Draft:
+    policy, now_text = situation.policy, situation.now_text
+    if policy.paused:
+        return begin(situation, Phase.Paused, "Paused", "spec.paused is set; the new revision is not tried yet")
+    stable = situation.stable.revision if situation.stable else ""
+    candidate = CandidateStatus(
+        revision=record.name,
+        digest=record.spec.model.digest,
+        trial_started_at=now_text,
+        deadline_at=timestamps.text(situation.now + policy.deadline_seconds),
+        policy=policy.hash,
+        shares=policy.shares,
+    )
+    message = f"{record.name} is starting its pods"
+    status = ModelRevisionStatus(verdict="Trial", reason="TrialStarted", message=message, updated_at=now_text)
+    draft = begin(situation, Phase.Progressing if stable else Phase.Pending, "WarmingUp", message)
+    return replace(
+        draft,
+        candidate=candidate,
+        gates=(),
+        reports=(RevisionReport(record.name, status),),
+        evidence=evidence.start(record.name, stable),
+        retry_after_seconds=WAIT_SECONDS / 4,
+    ).with_event("Normal", "TrialStarted", f"trial of {record.name} ({record.spec.model.digest}) begins", "Try")

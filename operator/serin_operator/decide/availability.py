@@ -1,0 +1,85 @@
+"""The availability gate: a candidate that crashes, refuses to start or is not there fails its trial."""
+
+from __future__ import annotations
+
+from serin_contract import startup
+
+from serin_operator.api.deployment import CandidateStatus, GateStatus
+from serin_operator.decide import timestamps
+from serin_operator.decide.observation import ContainerEnd, Observation, PodFacts
+from serin_operator.decide.policy import AVAILABILITY
+
+WARM_RESTARTS_MAX = 3
+"""Exits that a candidate may have before it takes traffic; a volume may need a second try to mount."""
+
+NOT_READY_SECONDS_MAX = 60.0
+DIPS_MAX = 3
+"""How often a candidate may lose its last ready pod within one trial."""
+
+
+def judge(seen: Observation, candidate: CandidateStatus) -> GateStatus:
+    """Pass, Fail or NotYet, from the candidate's pods alone: it needs no metric."""
+    pods = [pod for pod in seen.serving_pods(candidate.revision) if not pod.terminating]
+    ready = seen.ready(candidate.revision)
+    failure = _failure(seen, candidate, pods)
+    if failure is not None:
+        verdict, (reason, message) = "Fail", failure
+    elif ready == 0:
+        verdict, reason, message = "NotYet", "CandidateNotReady", waiting_sentence(pods)
+    else:
+        verdict, reason, message = "Pass", "CandidateReady", f"{ready} of the candidate's pods are ready"
+    return GateStatus(
+        name=AVAILABILITY,
+        mode="Enforce",
+        verdict=verdict,
+        reason=reason,
+        message=message[:1024],
+        samples=float(ready),
+    )
+
+
+def waiting_sentence(pods: list[PodFacts]) -> str:
+    """Why no pod is ready, in the words of who knows it."""
+    for pod in pods:
+        if pod.unschedulable:
+            return f"no node takes pod {pod.name}: {pod.unschedulable}"
+        if pod.waiting_reason and pod.waiting_reason not in ("ContainerCreating", "PodInitializing"):
+            return f"pod {pod.name} waits, {pod.waiting_reason}: {pod.waiting_message or 'no more is known'}"
+    if not pods:
+        return "its pods have not been created yet"
+    return f"none of its {len(pods)} pods is ready yet"
+
+
+def end_sentence(pod: PodFacts, end: ContainerEnd) -> tuple[str, str]:
+    """Reason and sentence of a container's end; a refusal of the server speaks for itself."""
+    refusal = startup.decode_failure(end.message)
+    if refusal is not None:
+        return str(refusal.reason), f"pod {pod.name} refuses its bundle: {refusal.message}"
+    last_words = f"; its last words: {end.message.strip()[-300:]}" if end.message.strip() else ""
+    return (
+        "CandidateCrashed",
+        f"pod {pod.name} ended with exit code {end.exit_code} ({end.reason}){last_words}; see kubectl logs "
+        f"--previous {pod.name}",
+    )
+
+
+def _failure(seen: Observation, candidate: CandidateStatus, pods: list[PodFacts]) -> tuple[str, str] | None:
+    begun = timestamps.seconds(candidate.trial_started_at) if candidate.trial_started_at else 0.0
+    for pod in pods:
+        end = pod.last_end
+        if end is None or end.exit_code == 0 or end.finished_at < begun - 1:
+            continue
+        refused = startup.decode_failure(end.message) is not None
+        if refused or candidate.step >= 0 or pod.restarts >= WARM_RESTARTS_MAX:
+            return end_sentence(pod, end)
+    if candidate.dips >= DIPS_MAX:
+        return (
+            "CandidateUnavailable",
+            f"the candidate lost its last ready pod {candidate.dips} times in this trial",
+        )
+    if timestamps.elapsed(candidate.not_ready_since, seen.now) > NOT_READY_SECONDS_MAX:
+        return (
+            "CandidateUnavailable",
+            f"the candidate has had no ready pod for {NOT_READY_SECONDS_MAX:.0f} s: {waiting_sentence(pods)}",
+        )
+    return None

@@ -1,0 +1,121 @@
+"""The conditions of a ModelDeployment. True is always the good answer; reasons are those of phases and gates."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from serin_operator.api.base import Condition
+from serin_operator.decide import routing
+from serin_operator.decide.draft import Draft, Situation
+
+Answer = tuple[Literal["True", "False", "Unknown"], str, str]
+
+
+def conditions(situation: Situation, draft: Draft) -> tuple[Condition, ...]:
+    """Every condition, in a fixed order; the time of an answer that has not changed is kept."""
+    answers: dict[str, Answer] = {
+        "Ready": _ready(situation, draft),
+        "Progressing": _progressing(draft),
+        "Promoted": _promoted(situation, draft),
+        "GatesPassing": _gates_passing(situation, draft),
+        "RouteProgrammed": _route_programmed(situation),
+        "CapacityAvailable": _capacity_available(situation),
+        "ArtifactVerified": _artifact_verified(situation, draft),
+    }
+    seen = situation.seen
+    return tuple(
+        condition(kind, answer, seen.status.conditions, seen.generation, situation.now_text)
+        for kind, answer in answers.items()
+    )
+
+
+def condition(kind: str, answer: Answer, before: tuple[Condition, ...], generation: int, now_text: str) -> Condition:
+    """One condition; its lastTransitionTime moves only with its status."""
+    status, reason, message = answer
+    old = next((known for known in before if known.type == kind), None)
+    return Condition(
+        type=kind,
+        status=status,
+        observed_generation=generation,
+        last_transition_time=old.last_transition_time if old and old.status == status else now_text,
+        reason=reason,
+        message=message,
+    )
+
+
+def _ready(situation: Situation, draft: Draft) -> Answer:
+    if draft.stable is None:
+        return "False", draft.reason, f"no revision serves yet: {draft.message}"
+    ready = situation.seen.ready(draft.stable.revision)
+    if ready == 0:
+        return "False", "NoReadyPod", f"{draft.stable.revision} has no ready pod; see its Deployment"
+    return "True", "Serving", f"{draft.stable.revision} serves with {ready} ready pods"
+
+
+def _progressing(draft: Draft) -> Answer:
+    match draft.phase:
+        case "Failed" | "Paused" | "Holding" | "RolledBack":
+            return "False", draft.reason, draft.message
+        case "Stable":
+            return "True", "Complete", draft.message
+        case _:
+            return "True", draft.reason, draft.message
+
+
+def _promoted(situation: Situation, draft: Draft) -> Answer:
+    if draft.stable is not None and draft.stable.revision == situation.target:
+        return "True", "Promoted", f"{situation.target} is stable"
+    if any(rejection.revision == situation.target for rejection in draft.rejected):
+        return "False", "Rejected", f"{situation.target} was rejected and is not tried again"
+    return "False", draft.reason, f"{situation.target} is not stable yet: {draft.message}"
+
+
+def _gates_passing(situation: Situation, draft: Draft) -> Answer:
+    if situation.policy.accuracy is None and situation.policy.error_rate is None:
+        return "True", "NoGates", "no gate is named in spec.gates, so only availability is judged"
+    enforced = [gate for gate in draft.gates if gate.mode == "Enforce"]
+    for verdict, status in (
+        ("Fail", "False"),
+        ("Error", "Unknown"),
+        ("NoData", "Unknown"),
+        ("NotYet", "Unknown"),
+    ):
+        for gate in enforced:
+            if gate.verdict == verdict:
+                answer: Literal["False", "Unknown"] = "False" if status == "False" else "Unknown"
+                return answer, gate.reason, f"{gate.name}: {gate.message}"
+    if not enforced:
+        return "Unknown", "NotJudged", "no trial has been judged yet"
+    return "True", "AllPass", "every enforced gate passes"
+
+
+def _route_programmed(situation: Situation) -> Answer:
+    trouble = routing.trouble(situation)
+    if trouble is not None:
+        return "False", *trouble
+    if situation.seen.route is None:
+        return "Unknown", "NoRoute", "there is no route yet"
+    silence = routing.silence(situation)
+    if silence is not None:
+        return "Unknown", "NoAnswer", silence
+    return "True", "Accepted", "every parent has taken the route as it stands"
+
+
+def _capacity_available(situation: Situation) -> Answer:
+    for pod in situation.seen.pods:
+        if pod.unschedulable and not pod.terminating:
+            return "False", "Unschedulable", f"no node takes pod {pod.name}: {pod.unschedulable}"
+    return "True", "Scheduled", "every pod has a node"
+
+
+def _artifact_verified(situation: Situation, draft: Draft) -> Answer:
+    if draft.artifact is not None:
+        verified, reason, message = draft.artifact
+        return "True" if verified else "False", reason, message
+    record = situation.seen.revision(situation.target)
+    if record is not None:
+        return "True", "DigestVerified", f"{record.spec.model.uri} is {record.spec.model.digest}"
+    before = next((known for known in situation.seen.status.conditions if known.type == "ArtifactVerified"), None)
+    if before is not None and before.status == "False" and before.observed_generation == situation.seen.generation:
+        return "False", before.reason, before.message
+    return "Unknown", "ResolvingBundle", f"the bundle at {situation.spec.model.uri} is being checked"

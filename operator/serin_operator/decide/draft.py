@@ -1,0 +1,121 @@
+"""What a decision works with: the situation it is in, and the draft of its answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from serin_operator.api.deployment import (
+    CandidateStatus,
+    GateStatus,
+    HistoryEntry,
+    LastRollback,
+    ModelDeploymentSpec,
+    Phase,
+    Rejection,
+    StableStatus,
+)
+from serin_operator.decide import manifests, timestamps
+from serin_operator.decide.judge.evidence import Evidence
+from serin_operator.decide.observation import Observation
+from serin_operator.decide.plan import Action, Event, RevisionReport, SetWeights
+from serin_operator.decide.policy import Policy
+
+TRIAL_POLL_SECONDS = 1.0
+WAIT_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Situation:
+    """One observation with its spec understood."""
+
+    seen: Observation
+    spec: ModelDeploymentSpec
+    policy: Policy
+    target: str
+    """Name of the revision that the spec asks for."""
+
+    @property
+    def now(self) -> float:
+        """Unix time in seconds."""
+        return self.seen.now
+
+    @property
+    def now_text(self) -> str:
+        """The same as a timestamp of the API."""
+        return timestamps.text(self.seen.now)
+
+    @property
+    def stable(self) -> StableStatus | None:
+        """The revision that is trusted."""
+        return self.seen.status.stable
+
+    @property
+    def candidate(self) -> CandidateStatus | None:
+        """The revision on trial."""
+        return self.seen.status.candidate
+
+    @property
+    def weights(self) -> Mapping[str, int]:
+        """The route's weights as they stand; empty where there is no route."""
+        return self.seen.route.weights if self.seen.route is not None else {}
+
+    def set_weights(self, weights: Mapping[str, int], cohort: str | None, *, narrowing: bool) -> SetWeights:
+        """The action that brings the route to these weights and this cohort."""
+        manifest = manifests.route(self.seen, self.spec, weights, cohort)
+        return SetWeights(manifest, dict(weights), cohort, narrowing)
+
+    def route_stands(self, weights: Mapping[str, int], cohort: str | None) -> bool:
+        """Whether the route is there with exactly these weights, this cohort and the spec's parents."""
+        return manifests.stands(self.seen.live, manifests.route(self.seen, self.spec, weights, cohort))
+
+    def replicas_for(self, weight: int) -> int:
+        """Pods that carry that percentage of the traffic; stable always has those for all of it."""
+        return max(1, math.ceil(weight * self.policy.replicas / 100))
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The answer in the making. Begins as what the status already says."""
+
+    phase: Phase
+    reason: str
+    message: str
+    stable: StableStatus | None
+    candidate: CandidateStatus | None
+    gates: tuple[GateStatus, ...] = ()
+    rejected: tuple[Rejection, ...] = ()
+    history: tuple[HistoryEntry, ...] = ()
+    last_rollback: LastRollback | None = None
+    weights: SetWeights | None = None
+    records: tuple[Action, ...] = ()
+    """Revision records and resolve pods to make or remove."""
+    reports: tuple[RevisionReport, ...] = ()
+    events: tuple[Event, ...] = ()
+    evidence: Evidence | None = None
+    retry_after_seconds: float | None = None
+    artifact: tuple[bool, str, str] | None = field(default=None)
+    """What this pass learnt of the wanted bundle: verified, reason, message."""
+
+    def with_event(self, kind: Literal["Normal", "Warning"], reason: str, message: str, action: str) -> Draft:
+        """The draft with one more event."""
+        return replace(self, events=(*self.events, Event(kind, reason, message, action)))
+
+
+def begin(situation: Situation, phase: Phase, reason: str, message: str) -> Draft:
+    """A draft that keeps all that the status says but phase, reason and message."""
+    status = situation.seen.status
+    return Draft(
+        phase=phase,
+        reason=reason,
+        message=message,
+        stable=status.stable,
+        candidate=status.candidate,
+        gates=status.gates,
+        rejected=status.rejected,
+        history=status.history,
+        last_rollback=status.last_rollback,
+        evidence=situation.seen.evidence,
+    )

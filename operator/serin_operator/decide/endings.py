@@ -1,0 +1,177 @@
+"""How a trial ends: promoted, or its traffic taken back, at once and before anything else is written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+from serin_operator.api.deployment import (
+    CandidateStatus,
+    GateStatus,
+    HistoryEntry,
+    LastRollback,
+    Phase,
+    Rejection,
+    StableStatus,
+)
+from serin_operator.api.revision import ModelRevisionStatus
+from serin_operator.decide.draft import TRIAL_POLL_SECONDS, WAIT_SECONDS, Draft, Situation, begin
+from serin_operator.decide.judge import evidence as evidences
+from serin_operator.decide.judge.evidence import Evidence
+from serin_operator.decide.plan import RevisionReport
+
+Outcome = Literal["Rejected", "Undecided", "Aborted", "Superseded", "Failed"]
+REMEMBERED: tuple[Outcome, ...] = ("Rejected", "Undecided", "Failed")
+"""Outcomes after which the same revision is not tried again."""
+
+REJECTIONS_MAX = 50
+HISTORY_MAX = 20
+
+
+def end(
+    situation: Situation,
+    candidate: CandidateStatus,
+    outcome: Outcome,
+    reason: str,
+    sentence: str,
+    *,
+    gate: str = "",
+    gates: tuple[GateStatus, ...] = (),
+    evidence: Evidence | None = None,
+) -> Draft:
+    """Take the candidate's traffic back and record why; the route is written before the status."""
+    stable = situation.stable.revision if situation.stable else None
+    message = f"{candidate.revision} is {outcome.lower()}: {sentence}"
+    ended = candidate.model_copy(
+        update={
+            "outcome": outcome,
+            "weight": 0,
+            "cohort": None,
+            "step_started_at": None,
+            "paused_since": None,
+        }
+    )
+    draft = begin(situation, Phase.RollingBack, reason, message)
+    draft = replace(
+        draft,
+        candidate=ended if stable else None,
+        gates=gates or draft.gates,
+        history=(_entry(situation, candidate, outcome, reason), *draft.history)[:HISTORY_MAX],
+        reports=(_verdict(situation, candidate.revision, outcome, reason, message, evidence),),
+        evidence=None,
+        retry_after_seconds=TRIAL_POLL_SECONDS / 4,
+    )
+    if stable is not None:
+        draft = _take_back(situation, draft, candidate.revision, stable)
+    if outcome not in REMEMBERED:
+        return draft.with_event("Normal", f"Trial{outcome}", message, "Abort")
+    return _remember(situation, draft, candidate, reason, gate or reason, message).with_event(
+        "Warning", "RolledBack", message, "RollBack"
+    )
+
+
+def withdraw(situation: Situation, candidate: CandidateStatus) -> Draft:
+    """Go on taking back the traffic of an ended trial until the route no longer names it."""
+    stable = situation.stable
+    assert stable is not None, "a first deployment has no one to take its traffic back to"
+    status = situation.seen.status
+    draft = begin(situation, Phase.RollingBack, str(candidate.outcome), status.message or "")
+    draft = replace(draft, evidence=None, retry_after_seconds=TRIAL_POLL_SECONDS / 2)
+    draft = _take_back(situation, draft, candidate.revision, stable.revision)
+    if draft.weights is not None or situation.weights.get(candidate.revision, 0) > 0:
+        return draft
+    if candidate.revision in situation.weights and situation.seen.gateway_api:
+        clean = situation.set_weights({stable.revision: 100}, None, narrowing=True)
+        return replace(draft, weights=clean)
+    return replace(draft, candidate=None)
+
+
+def promote(
+    situation: Situation,
+    candidate: CandidateStatus,
+    gates: tuple[GateStatus, ...],
+    evidence: Evidence | None,
+    reason: str,
+) -> Draft:
+    """Trust the candidate: nothing restarts, only the words change."""
+    old = situation.stable
+    message = f"{candidate.revision} answers all requests"
+    reports = [_verdict(situation, candidate.revision, "Stable", reason, message, evidence)]
+    if old is not None:
+        replaced = f"{candidate.revision} took its place"
+        reports.append(_verdict(situation, old.revision, "Superseded", "Replaced", replaced, None))
+    draft = begin(situation, Phase.Stable, reason, message)
+    return replace(
+        draft,
+        stable=StableStatus(revision=candidate.revision, digest=candidate.digest, weight=100),
+        candidate=None,
+        gates=gates,
+        history=(_entry(situation, candidate, "Promoted", reason), *draft.history)[:HISTORY_MAX],
+        reports=tuple(reports),
+        evidence=None,
+        retry_after_seconds=WAIT_SECONDS,
+    ).with_event("Normal", "Promoted", message, "Promote")
+
+
+def _take_back(situation: Situation, draft: Draft, candidate: str, stable: str) -> Draft:
+    """0/100 at once, unless stable has no pod at all to answer while the candidate has."""
+    if situation.weights.get(candidate, 0) == 0:
+        return draft
+    if situation.seen.ready(stable) == 0 and situation.seen.ready(candidate) > 0:
+        waiting = f"{draft.message} Waiting for a ready pod of {stable} before its traffic goes back."
+        return replace(draft, message=waiting if "Waiting for a ready" not in draft.message else draft.message)
+    back = situation.set_weights({stable: 100, candidate: 0}, None, narrowing=True)
+    return replace(draft, weights=back)
+
+
+def _remember(
+    situation: Situation, draft: Draft, candidate: CandidateStatus, reason: str, gate: str, message: str
+) -> Draft:
+    rejection = Rejection(
+        revision=candidate.revision, digest=candidate.digest, reason=reason[:64], time=situation.now_text
+    )
+    draft = replace(draft, rejected=(rejection, *draft.rejected)[:REJECTIONS_MAX])
+    if situation.stable is None:
+        return draft
+    rollback = LastRollback(
+        from_=candidate.revision,
+        to=situation.stable.revision,
+        gate=gate[:63],
+        evidence=message[:1024],
+        time=situation.now_text,
+    )
+    return replace(draft, last_rollback=rollback)
+
+
+def _entry(
+    situation: Situation, candidate: CandidateStatus, outcome: Outcome | Literal["Promoted"], reason: str
+) -> HistoryEntry:
+    return HistoryEntry(
+        revision=candidate.revision,
+        digest=candidate.digest,
+        outcome=outcome,
+        reason=reason[:64],
+        time=situation.now_text,
+    )
+
+
+def _verdict(
+    situation: Situation,
+    revision: str,
+    verdict: Outcome | Literal["Stable"],
+    reason: str,
+    message: str,
+    evidence: Evidence | None,
+) -> RevisionReport:
+    record = situation.seen.revision(revision)
+    kept = record.status.evidence if record is not None else None
+    return RevisionReport(
+        revision,
+        ModelRevisionStatus(
+            verdict=verdict,
+            reason=reason[:64],
+            message=message[:4096],
+            updated_at=situation.now_text,
+            evidence=evidences.dump(evidence) if evidence is not None else kept,
+        ),
+    )

@@ -1,0 +1,55 @@
+"""The first deployment: there is nothing to compare with, so it serves as soon as it is warm and self-tested."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from serin_operator.api.deployment import CandidateStatus, Phase
+from serin_operator.decide import availability, endings, routing, timestamps
+from serin_operator.decide.draft import TRIAL_POLL_SECONDS, WAIT_SECONDS, Draft, Situation, begin
+from serin_operator.decide.narrowing import WARM_SECONDS_MAX
+
+
+def serve(situation: Situation, candidate: CandidateStatus) -> Draft:
+    """Bring the first revision to weight 100; Failed stays Failed only as long as its pods do not get ready."""
+    gate = availability.judge(situation.seen, candidate)
+    draft = _outlook(situation, candidate)
+    return replace(draft, gates=draft.gates if draft.candidate is None else (gate,), evidence=None)
+
+
+def _outlook(situation: Situation, candidate: CandidateStatus) -> Draft:
+    seen, policy = situation.seen, situation.policy
+    gate = availability.judge(seen, candidate)
+    ready = seen.ready(candidate.revision)
+    if ready < policy.replicas:
+        warm_seconds = timestamps.elapsed(candidate.trial_started_at, situation.now)
+        if gate.verdict == "Fail":
+            return _failed(situation, gate.reason, gate.message)
+        if warm_seconds > WARM_SECONDS_MAX:
+            return _failed(situation, "CandidateNeverReady", gate.message)
+        message = f"{candidate.revision} warms up: {ready} of {policy.replicas} pods ready; {gate.message}"
+        return _waiting(situation, Phase.Pending, "WarmingUp", message)
+    trouble = routing.trouble(situation)
+    if trouble is not None:
+        return _waiting(situation, Phase.Pending, *trouble)
+    weights = {candidate.revision: 100}
+    if not situation.route_stands(weights, None):
+        draft = _waiting(situation, Phase.Pending, "SettingWeights", "putting the first revision on the route")
+        return replace(draft, weights=situation.set_weights(weights, None, narrowing=False))
+    if seen.route is None or seen.route.programmed is not True:
+        message = routing.silence(situation) or "waiting for the gateway to take the route"
+        return _waiting(situation, Phase.Pending, "ConfirmingRoute", message)
+    return endings.promote(situation, candidate, (gate,), None, "FirstDeployment")
+
+
+def _waiting(situation: Situation, phase: Phase, reason: str, message: str) -> Draft:
+    draft = begin(situation, phase, reason, message)
+    return replace(draft, retry_after_seconds=TRIAL_POLL_SECONDS)
+
+
+def _failed(situation: Situation, reason: str, sentence: str) -> Draft:
+    message = f"the first revision does not get ready: {sentence}. Correct spec.model or spec.serving"
+    draft = replace(begin(situation, Phase.Failed, reason, message), retry_after_seconds=WAIT_SECONDS)
+    if situation.seen.status.phase != Phase.Failed:
+        draft = draft.with_event("Warning", reason, message, "Serve")
+    return draft

@@ -1,0 +1,216 @@
+"""The objects that Serin owns, as values; and whether an object that stands is the one that is wanted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from serin_contract import http, labels
+
+from serin_operator.api.deployment import ModelDeploymentSpec
+from serin_operator.api.revision import ModelRevisionSpec
+from serin_operator.decide import identity
+from serin_operator.decide.observation import Observation
+
+APPLIED_ANNOTATION = "serin.dev/applied"
+"""Hash of the manifest as last applied: tells a field that is no longer wanted from one that never was."""
+
+GATEWAY_API = "gateway.networking.k8s.io/v1"
+INFERENCE_RULE = 0
+"""Index of the owned route's only rule."""
+
+
+def key(manifest: Mapping[str, Any]) -> str:
+    """`Kind/name`, as Observation.live is keyed."""
+    return f"{manifest['kind']}/{manifest['metadata']['name']}"
+
+
+def stands(live: Mapping[str, Mapping[str, Any]], manifest: Mapping[str, Any]) -> bool:
+    """Whether the wanted object is there as wanted; the server's own defaults do not count against it."""
+    return contains(live.get(key(manifest), {}), manifest)
+
+
+def contains(have: Any, want: Any) -> bool:
+    """Whether all that is wanted is there: maps may hold more, lists must match item by item.
+
+    Resource quantities are left to the hash in APPLIED_ANNOTATION, because the server rewrites them (1000m, 1).
+    """
+    if isinstance(want, Mapping):
+        return isinstance(have, Mapping) and all(
+            name == "resources" or (name in have and contains(have[name], want[name])) for name in want
+        )
+    if isinstance(want, (list, tuple)):
+        return (
+            isinstance(have, (list, tuple))
+            and len(have) == len(want)
+            and all(contains(mine, theirs) for mine, theirs in zip(have, want, strict=True))
+        )
+    return bool(have == want)
+
+
+def owned(seen: Observation, manifest: dict[str, Any], revision: str | None = None) -> dict[str, Any]:
+    """The manifest with namespace, labels, owner and the hash of itself."""
+    metadata = manifest["metadata"]
+    metadata["namespace"] = seen.namespace
+    metadata["labels"] = {
+        labels.MANAGED_BY_LABEL: labels.MANAGED_BY,
+        labels.DEPLOYMENT_LABEL: seen.name,
+        **({labels.REVISION_LABEL: revision} if revision else {}),
+        **metadata.get("labels", {}),
+    }
+    metadata["ownerReferences"] = [
+        {
+            "apiVersion": labels.API_VERSION,
+            "kind": "ModelDeployment",
+            "name": seen.name,
+            "uid": seen.uid,
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+    ]
+    canonical = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(canonical.encode()).hexdigest()[:16]
+    metadata["annotations"] = {**metadata.get("annotations", {}), APPLIED_ANNOTATION: digest}
+    return manifest
+
+
+def revision_record(seen: Observation, name: str, spec: ModelRevisionSpec) -> dict[str, Any]:
+    """The ModelRevision itself."""
+    return owned(
+        seen,
+        {
+            "apiVersion": labels.API_VERSION,
+            "kind": "ModelRevision",
+            "metadata": {"name": name},
+            "spec": spec.model_dump(mode="json", by_alias=True, exclude_none=True),
+        },
+        name,
+    )
+
+
+def workload(seen: Observation, name: str, template: Mapping[str, Any], replicas: int) -> dict[str, Any]:
+    """The Deployment of one revision, from its frozen template."""
+    return owned(
+        seen,
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": name},
+            "spec": {
+                "replicas": replicas,
+                "revisionHistoryLimit": 0,
+                "selector": {"matchLabels": _serving_selector(seen.name, name)},
+                "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+                "template": dict(template),
+            },
+        },
+        name,
+    )
+
+
+def revision_service(seen: Observation, name: str) -> dict[str, Any]:
+    """The Service of one revision; its selector never changes."""
+    return _service(seen, name, name, name)
+
+
+def apex_service(seen: Observation, stable: str) -> dict[str, Any]:
+    """The Service `<name>`, which always answers: stable only, since the gateway does the splitting."""
+    return _service(seen, seen.name, stable, None)
+
+
+def disruption_budget(seen: Observation, name: str) -> dict[str, Any]:
+    """At most one pod of a revision is disturbed at a time."""
+    return owned(
+        seen,
+        {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": {"name": name},
+            "spec": {"maxUnavailable": 1, "selector": {"matchLabels": _serving_selector(seen.name, name)}},
+        },
+        name,
+    )
+
+
+def stable_profile(seen: Observation, revision: str, profile: str) -> dict[str, Any]:
+    """Stable's profile for the candidate's pods, so that both arms bin on the same edges."""
+    return owned(
+        seen,
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": identity.profile_name(revision)},
+            "immutable": True,
+            "data": {labels.STABLE_PROFILE_FILE: profile},
+        },
+        revision,
+    )
+
+
+def route(
+    seen: Observation, spec: ModelDeploymentSpec, weights: Mapping[str, int], cohort: str | None
+) -> dict[str, Any]:
+    """The owned HTTPRoute: weights and cohort in one object, inference paths only.
+
+    Where nothing is split the cohort header is removed, so that no caller can claim a cohort.
+    """
+    modifier: dict[str, Any] = (
+        {"set": [{"name": http.COHORT_HEADER, "value": cohort}]} if cohort else {"remove": [http.COHORT_HEADER]}
+    )
+    traffic = spec.traffic.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return owned(
+        seen,
+        {
+            "apiVersion": GATEWAY_API,
+            "kind": "HTTPRoute",
+            "metadata": {"name": seen.name},
+            "spec": {
+                "parentRefs": traffic["parentRefs"],
+                **({"hostnames": traffic["hostnames"]} if traffic.get("hostnames") else {}),
+                "rules": [
+                    {
+                        "matches": [{"path": {"type": "PathPrefix", "value": http.INFERENCE_PATH_PREFIX}}],
+                        "filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": modifier}],
+                        "backendRefs": [
+                            {"name": name, "port": http.INFERENCE_PORT, "weight": weight}
+                            for name, weight in sorted(weights.items())
+                        ],
+                    }
+                ],
+            },
+        },
+    )
+
+
+def _service(seen: Observation, name: str, selected: str, revision: str | None) -> dict[str, Any]:
+    return owned(
+        seen,
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": name},
+            "spec": {
+                "selector": _serving_selector(seen.name, selected),
+                "ports": [
+                    {
+                        "name": "http",
+                        "port": http.INFERENCE_PORT,
+                        "targetPort": "http",
+                        "protocol": "TCP",
+                        "appProtocol": "http",
+                    }
+                ],
+            },
+        },
+        revision,
+    )
+
+
+def _serving_selector(deployment: str, revision: str) -> dict[str, str]:
+    return {
+        labels.DEPLOYMENT_LABEL: deployment,
+        labels.REVISION_LABEL: revision,
+        labels.PURPOSE_LABEL: "serve",
+    }

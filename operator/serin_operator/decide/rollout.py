@@ -1,0 +1,183 @@
+"""decide: one Observation in, one Plan out. The whole operator's behaviour is this function."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from serin_operator.api.deployment import (
+    CandidateStatus,
+    GateStatus,
+    ModelDeploymentStatus,
+    Phase,
+    StableStatus,
+)
+from serin_operator.decide import artifact, chain, endings, first, identity, policy, routing, timestamps
+from serin_operator.decide.children import children
+from serin_operator.decide.conditions import condition, conditions
+from serin_operator.decide.draft import WAIT_SECONDS, Draft, Situation, begin
+from serin_operator.decide.observation import Observation
+from serin_operator.decide.plan import Event, Plan
+
+WORST_FIRST = ("Fail", "Error", "NoData", "NotYet", "Pass")
+
+
+def decide(seen: Observation) -> Plan:
+    """What to do about one ModelDeployment. Total: every observation has an answer."""
+    if seen.spec is None:
+        return _invalid(seen)
+    situation = Situation(
+        seen=seen,
+        spec=seen.spec,
+        policy=policy.resolve(seen.spec),
+        target=identity.revision_name(seen.name, seen.spec),
+    )
+    return _finish(situation, _turn(situation))
+
+
+def _turn(situation: Situation) -> Draft:
+    stable, candidate = situation.stable, situation.candidate
+    if candidate is None:
+        return _at_rest(situation)
+    if candidate.outcome is not None:
+        return endings.withdraw(situation, candidate)
+    if stable is not None and situation.target == stable.revision:
+        sentence = "the spec asks for the stable revision again"
+        return endings.end(situation, candidate, "Aborted", "SpecReverted", sentence, evidence=situation.seen.evidence)
+    if situation.target != candidate.revision:
+        sentence = f"the spec now asks for {situation.target}"
+        return endings.end(
+            situation, candidate, "Superseded", "SpecChanged", sentence, evidence=situation.seen.evidence
+        )
+    if stable is None:
+        return first.serve(situation, candidate)
+    return chain.advance(situation, candidate)
+
+
+def _at_rest(situation: Situation) -> Draft:
+    stable = situation.stable
+    if stable is not None and stable.revision == situation.target:
+        draft = begin(situation, Phase.Stable, "Promoted", f"{stable.revision} answers all requests")
+        return _route_stable(situation, draft, stable)
+    rejection = next((known for known in situation.seen.status.rejected if known.revision == situation.target), None)
+    if rejection is None:
+        return _route_stable(situation, artifact.prepare(situation), stable)
+    keeps = f"{stable.revision} keeps serving" if stable else "nothing serves"
+    cause = situation.seen.status.last_rollback
+    why = f": {cause.evidence}" if cause is not None and cause.from_ == rejection.revision else ""
+    message = (
+        f"{rejection.revision} was rejected ({rejection.reason}) at {rejection.time} and is not tried again; "
+        f"{keeps}. Change spec.model or spec.serving to try another{why}"
+    )
+    draft = begin(situation, Phase.RolledBack if stable else Phase.Failed, rejection.reason, message)
+    return _route_stable(situation, draft, stable)
+
+
+def _route_stable(situation: Situation, draft: Draft, stable: StableStatus | None) -> Draft:
+    """Outside a trial the route names stable alone."""
+    if stable is None or draft.weights is not None:
+        return draft
+    trouble = routing.trouble(situation)
+    if trouble is not None:
+        message = f"{draft.message}; {trouble[1]}"
+        retry = min(draft.retry_after_seconds or 4 * WAIT_SECONDS, 4 * WAIT_SECONDS)
+        draft = replace(draft, message=message, retry_after_seconds=retry)
+    weights = {stable.revision: 100}
+    if situation.seen.gateway_api and not situation.route_stands(weights, None):
+        return replace(draft, weights=situation.set_weights(weights, None, narrowing=True))
+    return draft
+
+
+def _finish(situation: Situation, draft: Draft) -> Plan:
+    owned = children(situation, draft)
+    route = (draft.weights,) if draft.weights is not None else ()
+    narrowing = draft.weights is not None and draft.weights.narrowing
+    waits = [wait for wait in (draft.retry_after_seconds, owned.retry_after_seconds) if wait is not None]
+    return Plan(
+        status=_status(situation, draft),
+        actions=(
+            *(route if narrowing else ()),
+            *owned.first,
+            *draft.records,
+            *(() if narrowing else route),
+            *owned.last,
+        ),
+        revisions=draft.reports,
+        events=(*draft.events, *_no_gates(situation)),
+        evidence=draft.evidence,
+        retry_after_seconds=min(waits) if waits else None,
+    )
+
+
+def _status(situation: Situation, draft: Draft) -> ModelDeploymentStatus:
+    seen = situation.seen
+    worst = _worst(draft.gates)
+    hostnames = situation.spec.traffic.hostnames
+    return ModelDeploymentStatus(
+        observed_generation=seen.generation,
+        phase=draft.phase,
+        message=draft.message[:32768],
+        url=f"http://{hostnames[0]}/v2/models/{seen.name}" if hostnames else seen.status.url,
+        conditions=conditions(situation, draft),
+        stable=_stable_status(situation, draft),
+        candidate=_candidate_status(situation, draft.candidate),
+        gates=draft.gates,
+        worst_gate=f"{worst.name}: {worst.verdict}" if worst else None,
+        samples=round(worst.samples) if worst and worst.samples is not None else None,
+        rejected=draft.rejected,
+        last_rollback=draft.last_rollback,
+        history=draft.history,
+        weight_mode="Gateway",
+    )
+
+
+def _stable_status(situation: Situation, draft: Draft) -> StableStatus | None:
+    if draft.stable is None:
+        return None
+    weight = 100 - draft.candidate.weight if draft.candidate is not None else 100
+    ready = situation.seen.ready(draft.stable.revision)
+    return draft.stable.model_copy(update={"weight": weight, "ready_replicas": ready})
+
+
+def _candidate_status(situation: Situation, candidate: CandidateStatus | None) -> CandidateStatus | None:
+    if candidate is None:
+        return None
+    return candidate.model_copy(update={"ready_replicas": situation.seen.ready(candidate.revision)})
+
+
+def _worst(gates: tuple[GateStatus, ...]) -> GateStatus | None:
+    return min(
+        gates,
+        key=lambda gate: (gate.mode != "Enforce", WORST_FIRST.index(gate.verdict)),
+        default=None,
+    )
+
+
+def _no_gates(situation: Situation) -> tuple[Event, ...]:
+    """A warning once per generation where nothing but availability is judged."""
+    judged = situation.policy.accuracy is not None or situation.policy.error_rate is not None
+    if judged or situation.seen.status.observed_generation == situation.seen.generation:
+        return ()
+    message = "spec.gates names no gate, so a bad model is promoted as long as its pods are available"
+    return (Event("Warning", "NoGates", message, "Judge"),)
+
+
+def _invalid(seen: Observation) -> Plan:
+    """Nothing is touched: what serves goes on serving until the spec can be read."""
+    now_text = timestamps.text(seen.now)
+    message = f"the spec cannot be read and nothing is changed until it can: {seen.spec_error}"
+    answer = ("False", "InvalidSpec", message)
+    changed = tuple(
+        condition(kind, ("False", answer[1], answer[2]), seen.status.conditions, seen.generation, now_text)
+        for kind in ("Progressing", "Promoted")
+    )
+    kept = tuple(old for old in seen.status.conditions if old.type not in ("Progressing", "Promoted"))
+    status = seen.status.model_copy(
+        update={
+            "observed_generation": seen.generation,
+            "phase": Phase.Failed,
+            "message": message[:32768],
+            "conditions": (*kept, *changed),
+        }
+    )
+    events = (Event("Warning", "InvalidSpec", message, "Parse"),) if seen.status.phase != Phase.Failed else ()
+    return Plan(status=status, events=events, evidence=seen.evidence)

@@ -1,0 +1,178 @@
+"""The pod templates: closed and hardened, made once per revision and frozen in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from serin_contract import http, labels
+
+from serin_operator.api.deployment import ModelDeploymentSpec
+from serin_operator.decide import identity
+
+USER_ID = 65532
+REQUEST_SECONDS_MAX = 30
+"""The longest request that a drain waits for."""
+
+GRACE_SECONDS = labels.DRAIN_SECONDS + REQUEST_SECONDS_MAX + 5
+
+
+def pod_labels(deployment: str, revision: str, purpose: str) -> dict[str, str]:
+    """The labels of every pod that Serin makes."""
+    return {
+        labels.MANAGED_BY_LABEL: labels.MANAGED_BY,
+        labels.DEPLOYMENT_LABEL: deployment,
+        labels.REVISION_LABEL: revision,
+        labels.PURPOSE_LABEL: purpose,
+    }
+
+
+def serving_template(
+    deployment: str, revision: str, spec: ModelDeploymentSpec, digest: str, default_image: str
+) -> dict[str, Any]:
+    """The pod template of a revision's Deployment."""
+    container = _container(deployment, revision, spec, digest, default_image) | {
+        "args": ["serve"],
+        "ports": [
+            {"name": "http", "containerPort": http.INFERENCE_PORT, "protocol": "TCP"},
+            {"name": "stats", "containerPort": http.STATS_PORT, "protocol": "TCP"},
+        ],
+        # A model may load for minutes, so liveness is asked only once it was ready.
+        "startupProbe": _probe(http.READY_PATH, period_seconds=1, failures=600),
+        "readinessProbe": _probe(http.READY_PATH, period_seconds=1, failures=2),
+        "livenessProbe": _probe(http.LIVE_PATH, period_seconds=10, failures=3),
+    }
+    return {
+        "metadata": {"labels": pod_labels(deployment, revision, "serve")},
+        "spec": _pod_spec(deployment, revision, spec, container) | {"terminationGracePeriodSeconds": GRACE_SECONDS},
+    }
+
+
+def resolve_pod(
+    namespace: str, deployment: str, revision: str, spec: ModelDeploymentSpec, default_image: str
+) -> dict[str, Any]:
+    """The one-shot pod that checks a bundle and reports its digest in its termination message."""
+    container = _container(deployment, revision, spec, spec.model.digest, default_image) | {"args": ["resolve"]}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": identity.resolve_pod_name(revision),
+            "namespace": namespace,
+            "labels": pod_labels(deployment, revision, "resolve"),
+        },
+        "spec": _pod_spec(deployment, revision, spec, container)
+        | {"restartPolicy": "Never", "activeDeadlineSeconds": 600, "terminationGracePeriodSeconds": 5},
+    }
+
+
+def bundle_directory(uri: str) -> str:
+    """Where the bundle lies inside the container."""
+    scheme, _, rest = uri.partition("://")
+    if scheme == "file":
+        return rest
+    path = rest.partition("/")[2].strip("/")
+    return f"{labels.MODEL_MOUNT}/{path}" if path else labels.MODEL_MOUNT
+
+
+def _container(
+    deployment: str, revision: str, spec: ModelDeploymentSpec, digest: str | None, default_image: str
+) -> dict[str, Any]:
+    serving = spec.serving
+    container: dict[str, Any] = {
+        "name": labels.SERVING_CONTAINER,
+        "image": (serving.image if serving else None) or default_image,
+        "imagePullPolicy": "IfNotPresent",
+        "env": _environment(deployment, revision, spec, digest),
+        "volumeMounts": _mounts(spec),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "terminationMessagePath": labels.TERMINATION_LOG,
+        "terminationMessagePolicy": "File",
+    }
+    if serving and serving.resources:
+        container["resources"] = serving.resources.model_dump(mode="json", exclude_none=True)
+    return container
+
+
+def _environment(deployment: str, revision: str, spec: ModelDeploymentSpec, digest: str | None) -> list[dict[str, Any]]:
+    own = {
+        labels.ENV_DEPLOYMENT: deployment,
+        labels.ENV_REVISION: revision,
+        labels.ENV_BUNDLE_DIR: bundle_directory(spec.model.uri),
+        labels.ENV_KEYS_FILE: f"{labels.KEYS_MOUNT}/{labels.KEYS_FILE}",
+        labels.ENV_STABLE_PROFILE_FILE: f"{labels.STABLE_PROFILE_MOUNT}/{labels.STABLE_PROFILE_FILE}",
+        labels.ENV_DRAIN_SECONDS: str(labels.DRAIN_SECONDS),
+    }
+    if digest is not None:
+        own[labels.ENV_BUNDLE_DIGEST] = digest
+    asked = spec.serving.env if spec.serving and spec.serving.env else ()
+    return [
+        {
+            "name": labels.ENV_POD_UID,
+            "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.uid"}},
+        },
+        *({"name": name, "value": value} for name, value in own.items()),
+        *({"name": variable.name, "value": variable.value} for variable in asked),
+    ]
+
+
+def _mounts(spec: ModelDeploymentSpec) -> list[dict[str, Any]]:
+    mounts = [
+        {"name": "keys", "mountPath": labels.KEYS_MOUNT, "readOnly": True},
+        {"name": "stable-profile", "mountPath": labels.STABLE_PROFILE_MOUNT, "readOnly": True},
+    ]
+    if spec.model.uri.startswith("pvc://"):
+        mounts.append({"name": "model", "mountPath": labels.MODEL_MOUNT, "readOnly": True})
+    return mounts
+
+
+def _volumes(deployment: str, revision: str, spec: ModelDeploymentSpec) -> list[dict[str, Any]]:
+    volumes: list[dict[str, Any]] = [
+        {"name": "keys", "secret": {"secretName": identity.keys_name(deployment), "defaultMode": 0o440}},
+        {
+            "name": "stable-profile",
+            "configMap": {"name": identity.profile_name(revision), "optional": True, "defaultMode": 0o444},
+        },
+    ]
+    scheme, _, rest = spec.model.uri.partition("://")
+    if scheme == "pvc":
+        claim = {"claimName": rest.partition("/")[0], "readOnly": True}
+        volumes.append({"name": "model", "persistentVolumeClaim": claim})
+    return volumes
+
+
+def _pod_spec(deployment: str, revision: str, spec: ModelDeploymentSpec, container: dict[str, Any]) -> dict[str, Any]:
+    pod: dict[str, Any] = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER_ID,
+            "runAsGroup": USER_ID,
+            "fsGroup": USER_ID,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+        "volumes": _volumes(deployment, revision, spec),
+    }
+    if spec.serving is not None:
+        asked = spec.serving.model_dump(
+            mode="json",
+            by_alias=True,
+            exclude_none=True,
+            include={"node_selector", "tolerations", "image_pull_secrets"},
+        )
+        pod.update(asked)
+    return pod
+
+
+def _probe(path: str, period_seconds: int, failures: int) -> dict[str, Any]:
+    return {
+        "httpGet": {"path": path, "port": "stats", "scheme": "HTTP"},
+        "periodSeconds": period_seconds,
+        "timeoutSeconds": 2,
+        "failureThreshold": failures,
+    }

@@ -1,0 +1,163 @@
+"""A running trial as one pass sees it: the candidate with its clocks up to date, judged on fresh evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from serin_operator.api.deployment import CandidateStatus, GateStatus, Phase
+from serin_operator.api.revision import ModelRevisionStatus
+from serin_operator.decide import availability, judge, timestamps
+from serin_operator.decide.draft import TRIAL_POLL_SECONDS, Draft, Situation, begin
+from serin_operator.decide.judge import evidence as evidences
+from serin_operator.decide.judge.evidence import Evidence
+from serin_operator.decide.plan import RevisionReport
+
+EVIDENCE_SECONDS = 15.0
+"""Between two writes of the evidence while a trial runs."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A running trial as this pass sees it."""
+
+    situation: Situation
+    candidate: CandidateStatus
+    """With its clocks brought up to date."""
+    stable: str
+    gates: tuple[GateStatus, ...]
+    evidence: Evidence
+
+    @property
+    def promoting(self) -> bool:
+        """Whether all steps are done and the candidate is being given everything."""
+        return self.candidate.weight == 100 or self.candidate.step >= len(self.situation.policy.steps)
+
+    @property
+    def needed(self) -> int:
+        """Ready pods that the candidate must have for its weight, for the first step's before it has one."""
+        steps = self.situation.policy.steps
+        return self.situation.replicas_for(max(self.candidate.weight, steps[0].weight))
+
+    @property
+    def ready(self) -> int:
+        """The candidate's ready pods."""
+        return self.situation.seen.ready(self.candidate.revision)
+
+    @property
+    def route_weight(self) -> int:
+        """The candidate's weight on the route as it stands."""
+        return self.situation.weights.get(self.candidate.revision, 0)
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the deadline has passed; a paused trial's clock stands still."""
+        deadline = self.candidate.deadline_at
+        return (
+            deadline is not None
+            and not self.situation.policy.paused
+            and self.situation.now >= timestamps.seconds(deadline)
+        )
+
+    @property
+    def weights(self) -> dict[str, int]:
+        """The weights that status records."""
+        return {self.candidate.revision: self.candidate.weight, self.stable: 100 - self.candidate.weight}
+
+    @property
+    def route_stands(self) -> bool:
+        """Whether the route is as status records."""
+        return self.situation.route_stands(self.weights, self.candidate.cohort)
+
+    @property
+    def availability(self) -> GateStatus:
+        """What the availability gate says; it is always asked first."""
+        return self.gates[0]
+
+    def draft(self, phase: Phase, reason: str, message: str) -> Draft:
+        """A draft that carries this pass's gates, clocks and evidence."""
+        base = begin(self.situation, phase, reason, message)
+        return replace(
+            base,
+            candidate=self.candidate,
+            gates=self.gates,
+            evidence=self.evidence,
+            retry_after_seconds=TRIAL_POLL_SECONDS,
+        )
+
+    def intent(self, step: int, weight: int, **changes: object) -> CandidateStatus:
+        """The candidate with a new step and weight under a fresh cohort; at 0 and 100 nothing is split."""
+        number = self.candidate.cohort_number + 1
+        nonce = self.situation.seen.operator.nonce[:12]
+        cohort = f"{self.candidate.revision}.{number}.{nonce}" if 0 < weight < 100 else None
+        return self.candidate.model_copy(
+            update={
+                "step": step,
+                "weight": weight,
+                "cohort": cohort,
+                "cohort_number": number,
+                "step_started_at": None,
+                **changes,
+            }
+        )
+
+
+def judged(situation: Situation, candidate: CandidateStatus) -> Trial:
+    """The trial with this observation's answers absorbed and every gate asked."""
+    assert situation.stable is not None, "a first deployment is not on trial"
+    return _judged(situation, _clocked(situation, candidate), situation.stable.revision)
+
+
+def _clocked(situation: Situation, candidate: CandidateStatus) -> CandidateStatus:
+    """A paused trial's clocks stand still: on resuming, start of step and deadline move on by the pause."""
+    if situation.policy.paused:
+        since = candidate.paused_since or situation.now_text
+        return candidate.model_copy(update={"paused_since": since})
+    if candidate.paused_since is None:
+        return candidate
+    pause = timestamps.elapsed(candidate.paused_since, situation.now)
+    return candidate.model_copy(
+        update={
+            "paused_since": None,
+            "step_started_at": timestamps.moved(candidate.step_started_at, pause),
+            "deadline_at": timestamps.moved(candidate.deadline_at, pause),
+        }
+    )
+
+
+def _judged(situation: Situation, candidate: CandidateStatus, stable: str) -> Trial:
+    seen = situation.seen
+    evidence = seen.evidence or evidences.start(candidate.revision, stable)
+    evidence = evidences.absorb(evidence, seen.stats, seen.now, situation.policy)
+    verdicts = judge.judge(
+        evidence,
+        situation.policy,
+        shares=candidate.shares or situation.policy.shares,
+        cohort=candidate.cohort,
+        now=seen.now,
+        now_text=situation.now_text,
+        previous=seen.status.gates,
+    )
+    gates = (availability.judge(seen, candidate), *verdicts)
+    return Trial(situation, candidate, stable, gates, evidence)
+
+
+def with_evidence(trial: Trial, draft: Draft) -> Draft:
+    """Persist the evidence every so often; an ending has written its own already."""
+    if draft.evidence is None or any(report.name == trial.candidate.revision for report in draft.reports):
+        return draft
+    record = trial.situation.seen.revision(trial.candidate.revision)
+    if record is None:
+        return draft
+    if timestamps.elapsed(record.status.updated_at, trial.situation.now) < EVIDENCE_SECONDS:
+        return draft
+    dumped = evidences.dump(draft.evidence)
+    if dumped == record.status.evidence:
+        return draft
+    status = ModelRevisionStatus(
+        verdict="Trial",
+        reason="OnTrial",
+        message=f"{trial.candidate.revision} is on trial",
+        updated_at=trial.situation.now_text,
+        evidence=dumped,
+    )
+    return replace(draft, reports=(*draft.reports, RevisionReport(trial.candidate.revision, status)))

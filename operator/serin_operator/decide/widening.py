@@ -1,0 +1,151 @@
+"""The checks that give traffic, each in two passes: the intent to status first, the route in the next pass.
+
+A crash between the two leaves the smaller weight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from serin_operator.api import durations
+from serin_operator.api.deployment import GateStatus, Phase
+from serin_operator.decide import endings, routing, timestamps
+from serin_operator.decide.draft import WAIT_SECONDS, Draft
+from serin_operator.decide.trial import Trial
+
+SETTLE_SECONDS = 3.0
+"""From the route's last change to the word that it is done: requests on their way have been answered by then."""
+
+
+def warms(trial: Trial) -> Draft | None:
+    """No weight before the pods for it are ready."""
+    if trial.candidate.step >= 0 or trial.ready >= trial.needed:
+        return None
+    message = (
+        f"{trial.candidate.revision} warms up: {trial.ready} of {trial.needed} pods ready; {trial.availability.message}"
+    )
+    return trial.draft(Phase.Progressing, "WarmingUp", message)
+
+
+def is_stopped(trial: Trial) -> Draft | None:
+    """Paused by the user or past its deadline: the weight stays, gates go on."""
+    if trial.situation.policy.paused:
+        message = f"paused at {trial.candidate.weight} %; unset spec.paused to go on"
+        return trial.draft(Phase.Paused, "Paused", message)
+    if trial.overdue and not trial.promoting:
+        undecided = ", ".join(
+            f"{gate.name} {gate.verdict}" for gate in trial.gates if gate.mode == "Enforce" and gate.verdict != "Pass"
+        )
+        message = (
+            f"the deadline passed at {trial.candidate.weight} % ({undecided or 'every gate passes'}); change "
+            "rollout.deadline to go on, or apply the stable spec to stop"
+        )
+        return trial.draft(Phase.Paused, "DeadlineExceeded", message)
+    return None
+
+
+def lacks_route(trial: Trial) -> Draft | None:
+    """Without a working route there is nothing to split."""
+    trouble = routing.trouble(trial.situation)
+    if trouble is None:
+        return None
+    reason, message = trouble
+    return replace(trial.draft(Phase.Holding, reason, message), retry_after_seconds=WAIT_SECONDS)
+
+
+def introduces(trial: Trial) -> Draft | None:
+    """The candidate enters the route at weight 0, so that the gateway knows it before it counts."""
+    if trial.candidate.step >= 0:
+        return None
+    weights = {trial.stable: 100, trial.candidate.revision: 0}
+    message = f"{trial.candidate.revision} is ready and enters the route at weight 0"
+    draft = trial.draft(Phase.Progressing, "Introducing", message)
+    if not trial.situation.route_stands(weights, None):
+        return replace(draft, weights=trial.situation.set_weights(weights, None, narrowing=False))
+    if trial.situation.seen.route is None or trial.situation.seen.route.programmed is not True:
+        return draft
+    weight = trial.situation.policy.steps[0].weight
+    message = f"step 1 of {len(trial.situation.policy.steps)}: {weight} % of requests"
+    draft = replace(draft, candidate=trial.intent(0, weight), reason="StepStarted", message=message)
+    return draft.with_event("Normal", "StepStarted", message, "Widen")
+
+
+def widens(trial: Trial) -> Draft | None:
+    """The route follows the recorded intent once both arms have the pods for it."""
+    if trial.route_stands:
+        return None
+    stable_needed = trial.situation.policy.replicas
+    stable_ready = trial.situation.seen.ready(trial.stable)
+    phase = Phase.Promoting if trial.promoting else Phase.Progressing
+    if trial.ready < trial.needed:
+        message = f"{trial.ready} of the {trial.needed} pods for {trial.candidate.weight} % are ready"
+        return trial.draft(phase, "WaitingForCapacity", f"{message}; {trial.availability.message}")
+    if stable_ready < stable_needed and trial.candidate.weight > trial.route_weight:
+        message = f"{stable_ready} of {stable_needed} pods of {trial.stable} are ready; it must be able to carry all"
+        return trial.draft(phase, "WaitingForStable", message)
+    message = f"setting the route to {trial.candidate.weight} %"
+    narrowing = trial.candidate.weight <= trial.route_weight
+    write = trial.situation.set_weights(trial.weights, trial.candidate.cohort, narrowing=narrowing)
+    return replace(trial.draft(phase, "SettingWeights", message), weights=write)
+
+
+def confirms(trial: Trial) -> Draft | None:
+    """The step's clock starts when every parent of the route has taken it."""
+    if trial.candidate.step_started_at is not None:
+        return None
+    phase = Phase.Promoting if trial.promoting else Phase.Progressing
+    route = trial.situation.seen.route
+    if route is None or route.programmed is not True:
+        return trial.draft(phase, "ConfirmingRoute", "waiting for the gateway to take the new weights")
+    started = trial.candidate.model_copy(update={"step_started_at": trial.situation.now_text})
+    message = f"{trial.candidate.weight} % of requests go to {trial.candidate.revision}"
+    return replace(trial.draft(phase, "RouteConfirmed", message), candidate=started)
+
+
+def settles(trial: Trial) -> Draft | None:
+    """At 100 %, wait for the last answers of stable, then promote."""
+    if not trial.promoting:
+        return None
+    if timestamps.elapsed(trial.candidate.step_started_at, trial.situation.now) < SETTLE_SECONDS:
+        message = f"{trial.candidate.revision} answers all requests; letting the last ones settle"
+        return trial.draft(Phase.Promoting, "Settling", message)
+    return endings.promote(trial.situation, trial.candidate, trial.gates, trial.evidence, "AllGatesPassed")
+
+
+def holds(trial: Trial) -> Draft | None:
+    """A step is left only after its time, and only on data: silence neither promotes nor rejects."""
+    step = trial.situation.policy.steps[trial.candidate.step]
+    left = step.for_seconds - timestamps.elapsed(trial.candidate.step_started_at, trial.situation.now)
+    where = f"step {trial.candidate.step + 1} of {len(trial.situation.policy.steps)} at {trial.candidate.weight} %"
+    last = trial.candidate.step == len(trial.situation.policy.steps) - 1
+    blocking = [gate for gate in trial.gates if gate.mode == "Enforce" and _blocks(gate, last)]
+    if left > 0:
+        message = f"{where}, {durations.text(max(1.0, left))} left"
+        return trial.draft(Phase.Progressing, "StepRunning", message)
+    if not blocking:
+        return None
+    gate = blocking[0]
+    draft = trial.draft(Phase.Holding, gate.verdict, f"{where}, held by {gate.name}: {gate.message}")
+    if trial.situation.seen.status.phase != Phase.Holding:
+        draft = draft.with_event("Normal", f"Holding{gate.verdict}", draft.message, "Hold")
+    return draft
+
+
+def _blocks(gate: GateStatus, last: bool) -> bool:
+    return gate.verdict in ("NoData", "Error") or (last and gate.verdict != "Pass")
+
+
+def steps(trial: Trial) -> Draft:
+    """The next step, or everything."""
+    steps = trial.situation.policy.steps
+    following = trial.candidate.step + 1
+    if following < len(steps):
+        weight = steps[following].weight
+        message = f"step {following + 1} of {len(steps)}: {weight} % of requests"
+        draft = trial.draft(Phase.Progressing, "StepStarted", message)
+        return replace(draft, candidate=trial.intent(following, weight)).with_event(
+            "Normal", "StepStarted", message, "Widen"
+        )
+    message = f"every gate passes; {trial.candidate.revision} is given all requests"
+    draft = trial.draft(Phase.Promoting, "AllGatesPassed", message)
+    return replace(draft, candidate=trial.intent(following, 100)).with_event("Normal", "Promoting", message, "Widen")
