@@ -28,3 +28,7 @@ class ApiError(Exception):
         self.status = status
         self.reason = reason
         self.message = message
+
+
+class NotLeadingError(Exception):
+    """This process does not hold the Lease, or not for long enough: it must not write."""
