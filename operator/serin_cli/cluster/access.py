@@ -79,9 +79,7 @@ class Cluster:
         """Return the command that runs `argv` in the cluster's own network, among pods and Services."""
         return inside(self.supervisor(), argv)
 
-    def run_inside(
-        self, argv: Sequence[str | Path], *, timeout: float = 60.0
-    ) -> subprocess.CompletedProcess[str]:
+    def run_inside(self, argv: Sequence[str | Path], *, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run `argv` in the cluster's own network and return what it printed, however it ended."""
         return run_inside(self.supervisor(), argv, timeout=timeout)
 

@@ -21,6 +21,7 @@ BUILD_TIMEOUT_SECONDS = 3 * 3600.0
 KUBERNETES_VERSION = "v1.37.2"
 TRAEFIK_VERSION = "v3.6.7"
 HELM_VERSION = "v4.3.1"
+COREDNS_VERSION = "v1.15.0"
 GATEWAY_API_VERSION = "v1.4.0"
 _COMPONENT = "k8s.io/component-base/version"
 
@@ -60,8 +61,7 @@ KUBERNETES = Module(
             "kubectl",
         )
     ),
-    f"-s -w -X {_COMPONENT}.gitVersion={KUBERNETES_VERSION}"
-    f" -X {_COMPONENT}.gitMajor=1 -X {_COMPONENT}.gitMinor=37",
+    f"-s -w -X {_COMPONENT}.gitVersion={KUBERNETES_VERSION} -X {_COMPONENT}.gitMajor=1 -X {_COMPONENT}.gitMinor=37",
 )
 TRAEFIK = Module(
     "traefik",
@@ -75,6 +75,7 @@ HELM = Module(
     ("helm.sh/helm/v4/cmd/helm",),
     f"-s -w -X helm.sh/helm/v4/internal/version.version={HELM_VERSION}",
 )
+COREDNS = Module("coredns", f"CoreDNS {COREDNS_VERSION}", ("github.com/coredns/coredns",))
 PAUSE = Module("pause", "pause", (".",))
 
 # Set in full, so that nothing a user exports changes what is built.

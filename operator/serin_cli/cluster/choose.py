@@ -45,9 +45,7 @@ def choose(asked: str, context: str | None, machine: Machine) -> Choice:
     """
     if asked == "context":
         if not context:
-            raise ClusterError(
-                "--mode context needs the name of one: --context NAME (kubectl config get-contexts)."
-            )
+            raise ClusterError("--mode context needs the name of one: --context NAME (kubectl config get-contexts).")
         return Choice("context", f"context {context} was asked for")
     if context:
         raise ClusterError("--context only goes with --mode context; no context is ever used unasked.")

@@ -46,12 +46,8 @@ def cluster() -> None:
 )
 @click.option("--context", metavar="NAME", help="The context of your kubeconfig, with --mode context.")
 @name_option
-@click.option(
-    "--api-port", type=int, help="Port of 127.0.0.1 for the API server (netns). [default: 16443, or free]"
-)
-@click.option(
-    "--gateway-port", type=int, help="Port of 127.0.0.1 for the gateway (netns). [default: 8000, or free]"
-)
+@click.option("--api-port", type=int, help="Port of 127.0.0.1 for the API server (netns). [default: 16443, or free]")
+@click.option("--gateway-port", type=int, help="Port of 127.0.0.1 for the gateway (netns). [default: 8000, or free]")
 @click.option("--no-gateway", is_flag=True, help="Install no Gateway API implementation.")
 @click.option("--no-operator", is_flag=True, help="Build no images and do not install the operator.")
 def up(

@@ -4,11 +4,10 @@ from pathlib import Path
 
 from serin_cli.cluster import binaries
 from serin_cli.cluster.access import Cluster
-from serin_cli.cluster.images import DOCKERFILES, Image, ensure_in_containerd
+from serin_cli.cluster.program_images import ensure_program_image
 from serin_cli.cluster.progress import Progress
 
 MANIFESTS = Path(__file__).parent / "manifests"
-TRAEFIK_IMAGE = "docker.io/library/traefik:v3.6.7"
 NAMESPACE = "serin-gateway"
 READY_SECONDS = 120
 
@@ -20,14 +19,12 @@ def install(cluster: Cluster, progress: Progress) -> None:
     """
     definitions = binaries.gateway_definitions(cluster.paths, progress)
     if cluster.mode == "netns":
-        ensure_traefik_image(cluster, progress)
+        ensure_program_image(binaries.TRAEFIK, cluster.paths, progress)
     with progress.stage("Gateway") as stage:
         stage.say("applying the Gateway API's definitions")
         cluster.kubectl("apply", "--server-side", "-f", str(definitions))
         wait = ["wait", f"--timeout={READY_SECONDS}s"]
-        cluster.kubectl(
-            *wait, "--for=condition=Established", "-f", str(definitions), timeout=READY_SECONDS + 10
-        )
+        cluster.kubectl(*wait, "--for=condition=Established", "-f", str(definitions), timeout=READY_SECONDS + 10)
         stage.say("starting Traefik")
         cluster.kubectl("apply", "--server-side", "-f", str(MANIFESTS / "gateway.yaml"))
         where = ["-n", NAMESPACE]
@@ -37,10 +34,3 @@ def install(cluster: Cluster, progress: Progress) -> None:
         programmed = ["--for=condition=Programmed", "gateway/public"]
         cluster.kubectl(*where, *wait, *programmed, timeout=READY_SECONDS + 10)
         stage.finish(f"{NAMESPACE}/public")
-
-
-def ensure_traefik_image(cluster: Cluster, progress: Progress) -> None:
-    """Make Traefik's image from the program built here, under the name of the public one."""
-    program = binaries.build(binaries.TRAEFIK, cluster.paths, progress) / "traefik"
-    image = Image(TRAEFIK_IMAGE, DOCKERFILES / "traefik.Dockerfile", program.parent, (program,))
-    ensure_in_containerd(cluster.paths, image, progress)

@@ -67,9 +67,7 @@ def ensure_image(cluster: Cluster, image: Image, progress: Progress) -> bool:
     Raises ClusterError if the build fails, or on a context that names no registry to push to.
     """
     if cluster.mode == "context":
-        raise ClusterError(
-            f"Push an image named {image.tag} where the context's nodes can pull it; none was built."
-        )
+        raise ClusterError(f"Push an image named {image.tag} where the context's nodes can pull it; none was built.")
     if cluster.mode == "kind":
         return _for_kind(cluster, image, progress)
     return ensure_in_containerd(cluster.paths, image, progress)

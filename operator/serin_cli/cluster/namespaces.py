@@ -40,6 +40,4 @@ def run_inside(
     supervisor: ProcessRef, argv: Sequence[str | Path], *, timeout: float
 ) -> subprocess.CompletedProcess[str]:
     """Run `argv` in the cluster's network for at most `timeout` seconds, and return how it ended."""
-    return subprocess.run(
-        inside(supervisor, argv), check=False, capture_output=True, text=True, timeout=timeout
-    )
+    return subprocess.run(inside(supervisor, argv), check=False, capture_output=True, text=True, timeout=timeout)

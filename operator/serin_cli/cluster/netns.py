@@ -25,9 +25,7 @@ LONGEST_SOCKET_PATH = 100
 def prepare(paths: Paths) -> None:
     """Lay out certificates and configuration of a new cluster, after removing what an earlier one left."""
     if len(str(paths.containerd_socket)) > LONGEST_SOCKET_PATH:
-        raise ClusterError(
-            f"The cache directory's path is too long for a socket: {paths.cache}. Set XDG_CACHE_HOME."
-        )
+        raise ClusterError(f"The cache directory's path is too long for a socket: {paths.cache}. Set XDG_CACHE_HOME.")
     teardown.stop(paths)
     for directory in (paths.live, paths.config / "cni", paths.logs / "pods", paths.containerd_root):
         directory.mkdir(parents=True, exist_ok=True)

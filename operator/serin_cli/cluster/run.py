@@ -36,9 +36,7 @@ def run(
             cwd=cwd,
         )
     except FileNotFoundError as error:
-        raise ClusterError(
-            f"The program {words[0]!r} is missing; install it or run with --mode auto."
-        ) from error
+        raise ClusterError(f"The program {words[0]!r} is missing; install it or run with --mode auto.") from error
     except subprocess.TimeoutExpired as error:
         raise ClusterError(f"{_shown(words)} did not finish within {timeout:.0f} s.") from error
     except subprocess.CalledProcessError as error:

@@ -33,12 +33,7 @@ class Status:
     @property
     def good(self) -> bool:
         """Say whether all that is installed is ready."""
-        return (
-            self.running
-            and self.node_ready
-            and self.gateway_ready is not False
-            and self.operator_ready is not False
-        )
+        return self.running and self.node_ready and self.gateway_ready is not False and self.operator_ready is not False
 
     def document(self) -> dict[str, Any]:
         """Return the status for a program to read."""

@@ -10,9 +10,9 @@ from pathlib import Path
 from serin_cli.cluster import (
     binaries,
     containerd,
+    dns,
     gateway,
     netns,
-    node_config,
     operator_install,
     packages,
     teardown,
@@ -20,8 +20,8 @@ from serin_cli.cluster import (
 from serin_cli.cluster.access import Cluster, load
 from serin_cli.cluster.choose import Choice
 from serin_cli.cluster.errors import ClusterError
-from serin_cli.cluster.images import DOCKERFILES, Image, ensure_in_containerd
 from serin_cli.cluster.paths import Paths, repository_root
+from serin_cli.cluster.program_images import ensure_program_image
 from serin_cli.cluster.progress import Progress
 from serin_cli.cluster.run import run
 
@@ -48,15 +48,15 @@ def locked(paths: Paths) -> Iterator[None]:
         try:
             flock(lock, LOCK_EX | LOCK_NB)
         except BlockingIOError as error:
-            raise ClusterError(
-                f"Another command is changing the cluster {paths.name!r}. Wait for it."
-            ) from error
+            raise ClusterError(f"Another command is changing the cluster {paths.name!r}. Wait for it.") from error
         yield
 
 
 def bring_up(paths: Paths, choice: Choice, wishes: Wishes, progress: Progress) -> Cluster:
     """Make the chosen cluster with gateway and operator; one that runs already is completed."""
     cluster = _running(paths, choice) or _make(paths, choice, wishes, progress)
+    if cluster.mode == "netns":
+        dns.install(cluster, progress)
     if wishes.with_gateway:
         gateway.install(cluster, progress)
     if wishes.with_operator:
@@ -109,9 +109,9 @@ def _make(paths: Paths, choice: Choice, wishes: Wishes, progress: Progress) -> C
 def _make_netns(paths: Paths, choice: Choice, wishes: Wishes, progress: Progress) -> Cluster:
     packages.install_missing(progress)
     kubernetes = binaries.build(binaries.KUBERNETES, paths, progress)
-    pause = binaries.build(binaries.PAUSE, paths, progress) / "pause"
+    # All is built before anything runs, as the compiler would leave the cluster no processor.
+    binaries.build(binaries.COREDNS, paths, progress)
     if wishes.with_gateway:
-        # Built before anything runs, as the compiler would leave the cluster no processor.
         binaries.build(binaries.TRAEFIK, paths, progress)
     helm = binaries.build(binaries.HELM, paths, progress) if wishes.with_operator else paths.binaries
     with progress.stage("Certificates and configuration"):
@@ -134,8 +134,7 @@ def _make_netns(paths: Paths, choice: Choice, wishes: Wishes, progress: Progress
         netns.wait_for_api(cluster, stage)
         stage.finish(f"Kubernetes {binaries.KUBERNETES_VERSION} at https://127.0.0.1:{api_port}")
     containerd.wait_ready(paths)
-    image = Image(node_config.PAUSE_IMAGE, DOCKERFILES / "pause.Dockerfile", pause.parent, (pause,))
-    ensure_in_containerd(paths, image, progress)
+    ensure_program_image(binaries.PAUSE, paths, progress)
     with progress.stage("Node") as stage:
         netns.wait_for_node(cluster, stage)
         stage.finish("Ready")
