@@ -1,0 +1,498 @@
+"""A world in one process: carries plans out, lets pods get ready, splits traffic and counts what pods count.
+
+It stands in for the cluster where a whole roll-out is told in a test: every decision is the real `decide`.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from serin_contract import labels, startup
+from serin_contract.stats import CohortStats, LabelCounts, PodStats
+from serin_operator.api.deployment import ModelDeploymentSpec, ModelDeploymentStatus
+from serin_operator.api.revision import ModelRevisionSpec, ModelRevisionStatus
+from serin_operator.decide.judge import evidence as evidences
+from serin_operator.decide.observation import (
+    ContainerEnd,
+    Observation,
+    OperatorFacts,
+    ParentFacts,
+    PodFacts,
+    RevisionFacts,
+    RouteFacts,
+    StatsAnswer,
+)
+from serin_operator.decide.plan import Action, Apply, ApplyKeys, Delete, Plan, SetWeights
+from serin_operator.decide.rollout import decide
+
+DIGEST = "sha256:" + "a" * 64
+
+
+class Killed(Exception):
+    """The operator dies here."""
+
+
+@dataclass
+class Behaviour:
+    """How the pods of one model behave, and how good it is."""
+
+    accuracy: float = 0.95
+    error_rate: float = 0.0
+    ready_after_seconds: float = 2.0
+    never_ready: bool = False
+    crashes_after_seconds: float | None = None
+    refuses: startup.StartupFailure | None = None
+
+
+@dataclass
+class Traffic:
+    """Requests per second, rows in each, and how labels come back."""
+
+    requests_per_second: float = 100.0
+    rows: int = 1
+    correlation: float = 0.0
+    """Of the correctness of the rows of one request."""
+    label_share: float = 1.0
+    delay_right_seconds: float = 0.0
+    delay_wrong_seconds: float = 0.0
+    harder_by: float = 0.0
+    """How much accuracy every model loses from start to end of the trial."""
+    harder_over_seconds: float = 600.0
+
+
+@dataclass
+class Pod:
+    """One pod of the world."""
+
+    name: str
+    uid: str
+    revision: str
+    model: str
+    created_at: float
+    purpose: str = "serve"
+    end: ContainerEnd | None = None
+    restarts: int = 0
+    terminating: bool = False
+
+
+@dataclass
+class Counts:
+    """What one revision's pods counted in one cohort."""
+
+    requests: int = 0
+    predictions: float = 0.0
+    refused: int = 0
+    labels: dict[str, list[float]] = field(default_factory=dict)
+
+
+@dataclass
+class World:
+    """Everything outside the operator."""
+
+    spec: dict[str, Any]
+    seed: int = 0
+    now: float = 1_800_000_000.0
+    name: str = "wine"
+    models: dict[str, Behaviour] = field(default_factory=dict)
+    """By spec.model.uri."""
+    bundles: dict[str, ContainerEnd | str] = field(default_factory=dict)
+    """By URI: the digest, or how the resolve pod ends; absent is found at DIGEST."""
+    traffic: Traffic = field(default_factory=Traffic)
+    gateway_api: bool = True
+    missing_gateways: tuple[str, ...] = ()
+    accepts_routes: bool | None = True
+    generation: int = 1
+    status: ModelDeploymentStatus = field(default_factory=ModelDeploymentStatus)
+    revisions: dict[str, RevisionFacts] = field(default_factory=dict)
+    live: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pods: list[Pod] = field(default_factory=list)
+    counts: dict[tuple[str, str], Counts] = field(default_factory=dict)
+    pending_labels: list[tuple[float, str, str, float, float]] = field(default_factory=list)
+    keys_applied: bool = False
+    evidence: evidences.Evidence | None = None
+    log: list[str] = field(default_factory=list)
+    writes: int = 0
+    die_after_writes: int | None = None
+    served: dict[str, int] = field(default_factory=dict)
+    """Requests by revision since the world began."""
+    labelled: dict[str, float] = field(default_factory=dict)
+    unanswered: int = 0
+    """Requests that the route sent to a revision without a ready pod."""
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+        self.split_since = self.now
+
+    # What the operator sees
+
+    def observe(self) -> Observation:
+        """The observation that the operator would make now."""
+        candidate = self.status.candidate
+        return Observation(
+            now=self.now,
+            namespace="shop",
+            name=self.name,
+            uid="uid-1",
+            generation=self.generation,
+            created_at=1_800_000_000.0,
+            spec=ModelDeploymentSpec.model_validate(self.spec),
+            status=self.status,
+            operator=OperatorFacts("serin-serving:1", "keys", self.keys_applied, f"{self.random.getrandbits(128):032x}"),
+            revisions=tuple(self.revisions.values()),
+            pods=tuple(self._facts(pod) for pod in self.pods),
+            ready_endpoints=self.ready(),
+            live=self.live,
+            route=self.route(),
+            gateway_api=self.gateway_api,
+            missing_gateways=self.missing_gateways,
+            stats=self.answers() if candidate is not None and candidate.cohort else (),
+            evidence=self._evidence(),
+        )
+
+    def _evidence(self) -> evidences.Evidence | None:
+        candidate, stable = self.status.candidate, self.status.stable
+        if candidate is None:
+            return None
+        if self.evidence is not None and self.evidence.candidate == candidate.revision:
+            return self.evidence
+        record = self.revisions.get(candidate.revision)
+        document = record.status.evidence if record is not None else None
+        return evidences.restore(document, candidate.revision, stable.revision if stable else "")
+
+    def ready(self) -> dict[str, int]:
+        """Ready pods by revision."""
+        ready: dict[str, int] = {}
+        for pod in self.pods:
+            if pod.purpose == "serve" and self._is_ready(pod):
+                ready[pod.revision] = ready.get(pod.revision, 0) + 1
+        return ready
+
+    def weights(self) -> dict[str, int]:
+        """The route's weights."""
+        manifest = self.live.get(f"HTTPRoute/{self.name}")
+        if manifest is None:
+            return {}
+        return {ref["name"]: ref["weight"] for ref in manifest["spec"]["rules"][0]["backendRefs"]}
+
+    def cohort(self) -> str | None:
+        """The cohort that the route stamps."""
+        manifest = self.live.get(f"HTTPRoute/{self.name}")
+        if manifest is None:
+            return None
+        modifier = manifest["spec"]["rules"][0]["filters"][0]["requestHeaderModifier"]
+        return modifier["set"][0]["value"] if "set" in modifier else None
+
+    def route(self) -> RouteFacts | None:
+        """The route as observed."""
+        if f"HTTPRoute/{self.name}" not in self.live:
+            return None
+        parent = ParentFacts("public", None, self.accepts_routes, self.accepts_routes)
+        return RouteFacts(self.weights(), self.cohort(), (parent,))
+
+    def answers(self) -> tuple[StatsAnswer, ...]:
+        """The stats of one pod per revision that serves."""
+        by_revision: dict[str, dict[str, CohortStats]] = {}
+        for (revision, cohort), counted in self.counts.items():
+            by_revision.setdefault(revision, {})[cohort] = CohortStats(
+                requests=counted.requests,
+                predictions=counted.predictions,
+                rows=counted.requests,
+                refused=counted.refused,
+                labels={name: LabelCounts(*sums) for name, sums in counted.labels.items()},
+            )
+        return tuple(
+            StatsAnswer(f"pod-{name}", name, PodStats(name, f"pod-{name}", "start-1", cohorts=cohorts))
+            for name, cohorts in by_revision.items()
+        )
+
+    def _facts(self, pod: Pod) -> PodFacts:
+        return PodFacts(
+            name=pod.name,
+            uid=pod.uid,
+            revision=pod.revision,
+            purpose="resolve" if pod.purpose == "resolve" else "serve",
+            phase="Running",
+            ready=self._is_ready(pod),
+            terminating=pod.terminating,
+            created_at=pod.created_at,
+            restarts=pod.restarts,
+            last_end=pod.end,
+        )
+
+    def _is_ready(self, pod: Pod) -> bool:
+        behaviour = self.models.get(pod.model, Behaviour())
+        age = self.now - pod.created_at
+        crashed = behaviour.crashes_after_seconds is not None and age >= behaviour.crashes_after_seconds
+        ill = behaviour.never_ready or behaviour.refuses is not None or crashed
+        return not ill and not pod.terminating and age >= behaviour.ready_after_seconds
+
+    # What the operator does
+
+    def step(self) -> Plan:
+        """One pass of the operator: observe, decide, carry out, report."""
+        seen = self.observe()
+        plan = decide(seen)
+        for action in plan.actions:
+            self.write(action)
+        for report in plan.revisions:
+            record = self.revisions.get(report.name)
+            if record is not None and record.status != report.status:
+                self._count_write()
+                self.revisions[report.name] = replace(record, status=report.status)
+        if plan.status != self.status:
+            self._count_write()
+            self.status = plan.status
+        self.evidence = plan.evidence
+        self.log.extend(f"event {event.type} {event.reason}: {event.message}" for event in plan.events)
+        return plan
+
+    def restart_operator(self) -> None:
+        """The operator forgets everything it held in memory."""
+        self.evidence = None
+        self.keys_applied = False
+
+    def _count_write(self) -> None:
+        if self.die_after_writes is not None and self.writes >= self.die_after_writes:
+            raise Killed
+        self.writes += 1
+
+    def write(self, action: Action) -> None:
+        """Carry one action out."""
+        self._count_write()
+        match action:
+            case ApplyKeys():
+                self.keys_applied = True
+            case SetWeights(manifest=manifest):
+                self._check_weights(action)
+                self.live[f"HTTPRoute/{self.name}"] = _plain(manifest)
+            case Apply(manifest=manifest):
+                self._apply(_plain(manifest))
+            case Delete(kind=kind, name=name):
+                self._delete(kind, name)
+
+    def _check_weights(self, action: SetWeights) -> None:
+        assert sum(action.weights.values()) == 100, "weights sum to 100"
+        named = {ref["name"]: ref["weight"] for ref in action.manifest["spec"]["rules"][0]["backendRefs"]}
+        assert named == dict(action.weights), "the manifest says what the action says"
+
+    def _apply(self, manifest: dict[str, Any]) -> None:
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        if kind == "ModelRevision":
+            spec = ModelRevisionSpec.model_validate(manifest["spec"])
+            self.revisions.setdefault(name, RevisionFacts(name, f"uid-{name}", self.now, spec, ModelRevisionStatus()))
+        elif kind == "Pod":
+            self._start_resolve(manifest)
+        else:
+            manifest["metadata"]["uid"] = f"uid-{kind}-{name}"
+            self.live[f"{kind}/{name}"] = manifest
+            self._scale()
+
+    def _delete(self, kind: str, name: str) -> None:
+        if kind == "Pod":
+            self.pods = [pod for pod in self.pods if pod.name != name]
+        elif kind == "ModelRevision":
+            self.revisions.pop(name, None)
+        else:
+            assert kind != "Deployment" or self.weights().get(name, 0) == 0, "no pods leave while they have weight"
+            self.live.pop(f"{kind}/{name}", None)
+            self._scale()
+
+    def _start_resolve(self, manifest: dict[str, Any]) -> None:
+        uri = self.spec["model"]["uri"]
+        outcome = self.bundles.get(uri, DIGEST)
+        if isinstance(outcome, str):
+            message = startup.encode(startup.ResolvedDigest(outcome)).decode()
+            outcome = ContainerEnd(0, "Completed", message, self.now)
+        name = manifest["metadata"]["name"]
+        revision = manifest["metadata"]["labels"][labels.REVISION_LABEL]
+        ended = replace(outcome, finished_at=self.now)
+        self.pods.append(Pod(name, f"uid-{name}-{self.now}", revision, uri, self.now, "resolve", ended))
+
+    def _scale(self) -> None:
+        for pod in [pod for pod in self.pods if pod.purpose == "serve"]:
+            if f"Deployment/{pod.revision}" not in self.live:
+                self.pods.remove(pod)
+        for key, manifest in self.live.items():
+            kind, _, name = key.partition("/")
+            if kind != "Deployment":
+                continue
+            mine = [pod for pod in self.pods if pod.revision == name and pod.purpose == "serve"]
+            wanted = manifest["spec"]["replicas"]
+            for surplus in mine[wanted:]:
+                self.pods.remove(surplus)
+            for _ in range(wanted - len(mine)):
+                self._start_pod(name)
+
+    def _start_pod(self, revision: str) -> None:
+        record = self.revisions[revision]
+        number = self.random.getrandbits(24)
+        name = f"{revision}-{number:06x}"
+        self.pods.append(Pod(name, f"uid-{name}", revision, record.spec.model.uri, self.now))
+
+    # What time does
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time go by: pods start or crash, requests and labels come."""
+        self.now += seconds
+        for pod in self.pods:
+            self._live_on(pod)
+        self._scale()
+        self._serve(seconds)
+        self._label()
+
+    def _live_on(self, pod: Pod) -> None:
+        behaviour = self.models.get(pod.model, Behaviour())
+        if pod.purpose != "serve" or pod.end is not None:
+            return
+        age = self.now - pod.created_at
+        if behaviour.refuses is not None and age >= 1:
+            message = startup.encode(behaviour.refuses).decode()
+            pod.end, pod.restarts = ContainerEnd(startup.EXIT_REFUSED, "Error", message, self.now), 1
+        elif behaviour.crashes_after_seconds is not None and age >= behaviour.crashes_after_seconds:
+            pod.end, pod.restarts = ContainerEnd(1, "Error", "", self.now), 3
+
+    def kill_pods(self, revision: str) -> None:
+        """Every pod of the revision is deleted; its Deployment makes new ones."""
+        self.pods = [pod for pod in self.pods if pod.revision != revision]
+        self._scale()
+
+    def _serve(self, seconds: float) -> None:
+        cohort, ready = self.cohort(), self.ready()
+        for revision, weight in self.weights().items():
+            mean = self.traffic.requests_per_second * seconds * weight / 100
+            requests = int(mean) + (self.random.random() < mean - int(mean))
+            if not requests:
+                continue
+            if not ready.get(revision):
+                self.unanswered += requests
+                continue
+            self.served[revision] = self.served.get(revision, 0) + requests
+            if cohort is not None:
+                self._count(revision, cohort, requests)
+
+    def _count(self, revision: str, cohort: str, requests: int) -> None:
+        behaviour = self.models[self.revisions[revision].spec.model.uri]
+        counted = self.counts.setdefault((revision, cohort), Counts())
+        refused = self._binomial(requests, behaviour.error_rate)
+        counted.requests += requests
+        counted.refused += refused
+        counted.predictions += requests - refused
+        labelled = self._binomial(requests - refused, self.traffic.label_share)
+        right = self._right(labelled, self._accuracy(behaviour))
+        slow_right, slow_wrong = self.traffic.delay_right_seconds, self.traffic.delay_wrong_seconds
+        if not slow_right and not slow_wrong:
+            self._count_labels(revision, cohort, float(labelled), right)
+            return
+        for _ in range(round(right)):
+            self._later(slow_right, revision, cohort, 1.0)
+        for _ in range(labelled - round(right)):
+            self._later(slow_wrong, revision, cohort, 0.0)
+
+    def _accuracy(self, behaviour: Behaviour) -> float:
+        if self.weights() and self.cohort() is None:
+            self.split_since = self.now
+        gone = min(1.0, (self.now - self.split_since) / self.traffic.harder_over_seconds)
+        return behaviour.accuracy - self.traffic.harder_by * gone
+
+    def _right(self, requests: int, accuracy: float) -> float:
+        """Σ of the shares of right rows over the requests; rows of one request may go wrong together."""
+        if self.traffic.rows == 1:
+            return float(self._binomial(requests, accuracy))
+        rho, total = self.traffic.correlation, 0.0
+        concentration = (1 - rho) / rho if rho else 1e6
+        for _ in range(requests):
+            mine = self.random.betavariate(accuracy * concentration, (1 - accuracy) * concentration)
+            total += self._binomial(self.traffic.rows, mine) / self.traffic.rows
+        return total
+
+    def _later(self, delay_seconds: float, revision: str, cohort: str, right: float) -> None:
+        due = self.now + (self.random.expovariate(1 / delay_seconds) if delay_seconds else 0.0)
+        self.pending_labels.append((due, revision, cohort, 1.0, right))
+
+    def _label(self) -> None:
+        due = [label for label in self.pending_labels if label[0] <= self.now]
+        if due:
+            self.pending_labels = [label for label in self.pending_labels if label[0] > self.now]
+        for _, revision, cohort, labelled, right in due:
+            self._count_labels(revision, cohort, labelled, right)
+
+    def _count_labels(self, revision: str, cohort: str, labelled: float, right: float) -> None:
+        """Labels are posted to stable's pods, which count them for whichever revision predicted."""
+        stable = self.status.stable.revision if self.status.stable else revision
+        counted = self.counts.setdefault((stable, cohort), Counts())
+        sums = counted.labels.setdefault(revision, [0.0, 0.0])
+        sums[0] += labelled
+        sums[1] += right
+        self.labelled[revision] = self.labelled.get(revision, 0.0) + labelled
+
+    def _binomial(self, n: int, p: float) -> int:
+        if p <= 0 or n == 0:
+            return 0
+        if p >= 1:
+            return n
+        return self.random.binomialvariate(n, p) if hasattr(self.random, "binomialvariate") else self._sum(n, p)
+
+    def _sum(self, n: int, p: float) -> int:
+        draw = self.random.random
+        return sum(draw() < p for _ in range(n))
+
+    # Stories
+
+    def run(self, until: Any = None, *, seconds: float = 3600.0, tick_seconds: float = 1.0) -> bool:
+        """Pass after pass until the condition holds; false where time ran out first."""
+        end = self.now + seconds
+        while self.now < end:
+            self.step()
+            if until is not None and until(self):
+                return True
+            self.pass_time(tick_seconds)
+        return until is None
+
+    def change(self, spec: Mapping[str, Any]) -> None:
+        """The user applies another spec."""
+        self.spec = _plain(spec)
+        self.generation += 1
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value))
+
+
+def a_spec(version: int = 1, **changes: Any) -> dict[str, Any]:
+    """A valid spec of that model version; keyword arguments replace top-level fields."""
+    spec: dict[str, Any] = {
+        "model": {"uri": f"pvc://models/wine/{version}"},
+        "serving": {"replicas": 2},
+        "traffic": {"parentRefs": [{"name": "public"}], "hostnames": ["wine.example.com"]},
+        "rollout": {"steps": [{"weight": 5, "for": "30s"}, {"weight": 25, "for": "30s"}, {"weight": 50, "for": "30s"}]},
+        "gates": {"accuracy": {}, "errorRate": {}},
+    }
+    return spec | changes
+
+
+def a_world(**changes: Any) -> World:
+    """A world with three versions of a model, all equally good; version 1 is asked for."""
+    models = {f"pvc://models/wine/{version}": Behaviour() for version in range(1, 8)}
+    models.update(changes.pop("models", {}))
+    return World(spec=changes.pop("spec", a_spec()), models=models, **changes)
+
+
+def uri(version: int) -> str:
+    """URI of that version in `a_spec`."""
+    return f"pvc://models/wine/{version}"
+
+
+def is_phase(*phases: str) -> Any:
+    """A condition for World.run."""
+    return lambda world: world.status.phase in phases
+
+
+def a_served_world(**changes: Any) -> World:
+    """A world in which version 1 is stable."""
+    world = a_world(**changes)
+    assert world.run(is_phase("Stable"), seconds=60), world.status.message
+    return world
