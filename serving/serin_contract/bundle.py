@@ -70,6 +70,28 @@ class Golden(msgspec.Struct, frozen=True):
     tolerance: float = 1e-6
 
 
+MatrixType = Literal["float64", "float32", "int64", "int32", "bool", "object"]
+_matrix_types: dict[str, MatrixType] = {
+    "FP64": "float64",
+    "FP32": "float32",
+    "INT64": "int64",
+    "INT32": "int32",
+    "BOOL": "bool",
+}
+
+
+def matrix_type(columns: list[Column]) -> MatrixType:
+    """The element type of the one array that the model is fed, in packaging as in serving.
+
+    Columns of one numeric type keep it, mixed numbers become float64, and any text makes an array of objects:
+    there a missing number is NaN and a missing text is None.
+    """
+    kinds = {column.datatype for column in columns}
+    if "BYTES" in kinds:
+        return "object"
+    return _matrix_types[kinds.pop()] if len(kinds) == 1 else "float64"
+
+
 def is_digest(text: str) -> bool:
     """Whether the text is `sha256:` and 64 hexadecimal digits."""
     return _digest.match(text) is not None
