@@ -1,0 +1,96 @@
+"""`serin inspect`: what a bundle holds, and whether every file is the recorded one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+if TYPE_CHECKING:
+    from serin_bundle import BundleReport
+    from serin_contract.profile import Feature
+
+
+@click.command()
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print.")
+def inspect(directory: Path, output: str) -> None:
+    """Show a bundle and check every file against its manifest; exit status 1 where one differs.
+
+    The digest is what `spec.model.digest` of a ModelDeployment pins. The model itself is not loaded.
+
+    \b
+    Example:
+      serin inspect bundles/wine-7
+      serin inspect bundles/wine-7 --output json | jq -r .digest
+    """  # noqa: D301 — click reads the escape
+    from serin_bundle import BundleError
+    from serin_bundle import inspect as read
+
+    try:
+        report = read(directory)
+    except BundleError as error:
+        raise click.ClickException(str(error)) from error
+    if output == "json":
+        click.echo(msgspec.json.encode(_document(report)))
+    else:
+        click.echo("\n".join(_lines(report)))
+    if not report.intact:
+        click.get_current_context().exit(1)
+
+
+def _document(report: BundleReport) -> dict[str, Any]:
+    document: dict[str, Any] = msgspec.to_builtins(report)
+    return {**document, "intact": report.intact}
+
+
+def _lines(report: BundleReport) -> list[str]:
+    intact = "every file is the recorded one" if report.intact else "NO: see the files above"
+    return [
+        f"name      {report.manifest.name}",
+        f"digest    {report.digest}",
+        *_signature_lines(report),
+        *(f"made with {library} {version}" for library, version in sorted(report.manifest.versions.items())),
+        *(f"metric    {metric} {_value(value)}" for metric, value in sorted((report.metrics or {}).items())),
+        *_profile_lines(report),
+        *(f"file      {file.path} {file.size} bytes: {file.problem or 'intact'}" for file in report.files),
+        f"intact    {intact}",
+    ]
+
+
+def _signature_lines(report: BundleReport) -> list[str]:
+    if report.signature is None:
+        return []
+    lines = [f"task      {report.signature.task}"]
+    if report.signature.classes:
+        lines.append(f"classes   {', '.join(str(label) for label in report.signature.classes)}")
+    return lines
+
+
+def _profile_lines(report: BundleReport) -> list[str]:
+    if report.profile is None:
+        return []
+    columns = [] if report.signature is None else report.signature.columns
+    datatypes = {column.name: column.datatype for column in columns}
+    return [
+        *(
+            f"feature   {feature.name} ({datatypes.get(feature.name, '?')}): {_bins(feature)}"
+            for feature in report.profile.features
+        ),
+        f"answers   {report.profile.prediction.bins} bins over {report.profile.rows} rows",
+    ]
+
+
+def _value(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _bins(feature: Feature) -> str:
+    from serin_contract.profile import NumericFeature
+
+    if isinstance(feature, NumericFeature):
+        edges = ", ".join(f"{edge:.4g}" for edge in feature.edges)
+        return f"{feature.bins} bins, edges {edges or 'none'}"
+    return f"{feature.bins} bins: {', '.join(feature.categories)}"
