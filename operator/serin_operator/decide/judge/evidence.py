@@ -1,69 +1,195 @@
-"""Evidence of one trial: sums per cohort and arm, e-values, and the per-pod counters that were last added."""
+"""The evidence of one trial and how it grows.
+
+Pods report cumulative counters per cohort. `absorb` adds, for each (pod, start of its process), the
+difference to what was added last, so a poll may be lost, repeated or late and nothing counts twice.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from serin_contract.stats import CohortStats, LabelCounts
+
+from serin_operator.decide.judge.formulas import two_arm_log_e
+from serin_operator.decide.judge.saved import dump, restore
+from serin_operator.decide.judge.sums import (
+    ACCURACY,
+    ERROR_RATE,
+    NO_COUNTERS,
+    ArmCounts,
+    CohortEvidence,
+    Counters,
+    Evidence,
+    PodMemory,
+    answers_of,
+    labels_of,
+    start,
+)
 
 if TYPE_CHECKING:
     from serin_operator.decide.observation import StatsAnswer
     from serin_operator.decide.policy import Policy
 
+__all__ = ["ArmCounts", "CohortEvidence", "Evidence", "PodMemory", "absorb", "dump", "restore", "start"]
 
-@dataclass(frozen=True)
-class ArmCounts:
-    """What one arm did in one cohort, summed over its pods since the cohort began."""
-
-    requests: float = 0.0
-    errors: float = 0.0
-    """Requests answered 4xx or 5xx."""
-    predictions: float = 0.0
-    """Σ 1/m over predicted rows."""
-    labelled: float = 0.0
-    """Σ 1/m over labelled rows."""
-    correct: float = 0.0
-    """Σ 1/m over labelled rows that were predicted right."""
-
-
-@dataclass(frozen=True)
-class CohortEvidence:
-    """One cohort: both arms under one setting of weights."""
-
-    opened_at: float
-    """Unix time at which it was first seen in an answer."""
-    candidate: ArmCounts = ArmCounts()
-    stable: ArmCounts = ArmCounts()
-    log_e: Mapping[str, float] = field(default_factory=dict)
-    """Natural log of this cohort's factor of the safe 2x2 e-process, by gate name."""
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """Everything a verdict stands on. Counters and sums are restored together or not at all."""
-
-    candidate: str
-    stable: str
-    cohorts: Mapping[str, CohortEvidence] = field(default_factory=dict)
-
-
-def start(candidate: str, stable: str) -> Evidence:
-    """No evidence yet: every sum 0, every e-value 1."""
-    return Evidence(candidate=candidate, stable=stable)
+ENDED_STARTS_KEPT = 32
+"""Ended processes remembered per pod, so that a late answer of one is refused."""
+RING_PARTS = 32
+"""The label delay is watched at this many points."""
+ROUNDING = 1e-6
+"""Sums of 1/m differ by rounding alone below this."""
+COUNTER_MAX = 1e15
+"""A counter above this cannot be."""
 
 
 def absorb(evidence: Evidence, answers: tuple[StatsAnswer, ...], now: float, policy: Policy) -> Evidence:
-    """Add what the pods counted since they were last asked. (Stub.)"""
-    del answers, now, policy
-    return evidence
+    """Add what the pods counted since they were last asked.
+
+    Requests of a pod belong to the arm of its revision; labels to the revision that predicted, whichever
+    pod they were posted to. Only cohorts of this candidate count. A counter that fell, or cannot be, is
+    left out and counted in `refused`. Each call is one block of the e-processes in each cohort, bet with
+    what earlier calls knew. Where nothing moved, the same object comes back.
+
+    Args:
+        evidence: so far.
+        answers: of this poll, in any order.
+        now: Unix time in seconds.
+        policy: for its labelDelay.
+    """
+    pods = dict(evidence.pods)
+    added: dict[str, tuple[ArmCounts, ArmCounts]] = {}
+    refused = evidence.refused
+    for answer in _ordered(evidence, answers):
+        memory, fresh, wrong = _news(evidence, pods.get(answer.pod_uid), answer)
+        refused += wrong
+        if memory is not None:
+            pods[answer.pod_uid] = memory
+        for name, (candidate, stable) in fresh:
+            before = added.get(name, (ArmCounts(), ArmCounts()))
+            added[name] = (before[0].plus(candidate), before[1].plus(stable))
+    cohorts = dict(evidence.cohorts)
+    for name in sorted(added):
+        cohorts[name] = _grown(cohorts.get(name) or CohortEvidence(opened_at=now), *added[name])
+    grown = Evidence(evidence.candidate, evidence.stable, cohorts, pods, evidence.ring, refused)
+    delay = policy.accuracy.label_delay_seconds if policy.accuracy is not None else 0.0
+    grown = replace(grown, ring=_ring(grown, now, delay))
+    return evidence if grown == evidence else grown
 
 
-def dump(evidence: Evidence) -> dict[str, Any]:
-    """The evidence as JSON values. (Stub.)"""
-    return {"candidate": evidence.candidate, "stable": evidence.stable}
+def _ordered(evidence: Evidence, answers: Iterable[StatsAnswer]) -> list[StatsAnswer]:
+    """Readable answers in one order, a pod's known start before a new one, so sums do not hang on arrival."""
+
+    def key(answer: StatsAnswer) -> tuple[str, bool, str]:
+        known = evidence.pods.get(answer.pod_uid)
+        started_at = answer.stats.started_at if answer.stats is not None else ""
+        return answer.pod_uid, known is None or known.started_at != started_at, started_at
+
+    return sorted((answer for answer in answers if answer.stats is not None), key=key)
 
 
-def restore(document: Mapping[str, Any] | None, candidate: str, stable: str) -> Evidence:
-    """The evidence of a dump of this pair, or a new start. (Stub.)"""
-    del document
-    return start(candidate, stable)
+Fresh = list[tuple[str, tuple[ArmCounts, ArmCounts]]]
+
+
+def _news(evidence: Evidence, memory: PodMemory | None, answer: StatsAnswer) -> tuple[PodMemory | None, Fresh, int]:
+    """The pod's new memory (None: as it was), what it adds per cohort, and how much was refused."""
+    stats = answer.stats
+    if stats is None:
+        return None, [], 0
+    if stats.pod_uid != answer.pod_uid or stats.revision != answer.revision:
+        return None, [], 1  # the address answers for another pod
+    if memory is None or memory.started_at != stats.started_at:
+        if memory is not None and stats.started_at in memory.ended:
+            return None, [], 1
+        ended = (*memory.ended, memory.started_at)[-ENDED_STARTS_KEPT:] if memory is not None else ()
+        memory = PodMemory(stats.started_at, {}, ended)
+    counters = dict(memory.counters)
+    fresh: Fresh = []
+    refused = 0
+    for name, cohort in stats.cohorts.items():
+        if not name.startswith(f"{evidence.candidate}."):
+            continue
+        now, last = _counters(evidence, stats.revision, cohort), counters.get(name)
+        if now == last:
+            continue
+        delta = _delta(now, last or NO_COUNTERS)
+        if delta is None:
+            refused += 1
+            continue
+        counters[name] = now
+        fresh.append((name, _arms(delta, stats.revision == evidence.candidate)))
+    return replace(memory, counters=counters), fresh, refused
+
+
+def _counters(evidence: Evidence, revision: str, cohort: CohortStats) -> Counters:
+    """What counts of one pod in one cohort. Pods of other revisions add labels only."""
+    candidate = cohort.labels.get(evidence.candidate) or LabelCounts()
+    stable = cohort.labels.get(evidence.stable) or LabelCounts()
+    labels = (
+        float(candidate.labelled), float(candidate.correct), float(stable.labelled), float(stable.correct),
+    )  # fmt: skip
+    if revision not in (evidence.candidate, evidence.stable):
+        return (0.0, 0.0, 0.0, *labels)
+    return (float(cohort.requests), float(cohort.refused + cohort.failed), float(cohort.predictions), *labels)
+
+
+def _delta(now: Counters, last: Counters) -> Counters | None:
+    """The growth of the counters, or None where they fell or cannot be."""
+    grown = [a - b for a, b in zip(now, last, strict=True)]
+    if (
+        not all(math.isfinite(value) and value >= -ROUNDING for value in grown)
+        or min(now) < 0.0
+        or max(now) > COUNTER_MAX
+    ):
+        return None
+    requests, errors, predictions, c_labelled, c_correct, s_labelled, s_correct = (max(0.0, g) for g in grown)
+    parts = ((errors, requests), (c_correct, c_labelled), (s_correct, s_labelled))
+    if any(part > whole + ROUNDING for part, whole in parts):
+        return None
+    return (
+        requests, min(errors, requests), predictions,
+        c_labelled, min(c_correct, c_labelled), s_labelled, min(s_correct, s_labelled),
+    )  # fmt: skip
+
+
+def _arms(delta: Counters, of_candidate: bool) -> tuple[ArmCounts, ArmCounts]:
+    """What one pod's growth adds to the candidate's and to stable's counts."""
+    requests, errors, predictions, c_labelled, c_correct, s_labelled, s_correct = delta
+    served, none = (requests, errors, predictions), (0.0, 0.0, 0.0)
+    return (
+        ArmCounts(*(served if of_candidate else none), c_labelled, c_correct),
+        ArmCounts(*(none if of_candidate else served), s_labelled, s_correct),
+    )
+
+
+def _grown(cohort: CohortEvidence, candidate: ArmCounts, stable: ArmCounts) -> CohortEvidence:
+    """The cohort with one more block: the bet is made on what was known before it."""
+    labels = two_arm_log_e(labels_of(candidate, stable), labels_of(cohort.candidate, cohort.stable))
+    answers = two_arm_log_e(answers_of(candidate, stable), answers_of(cohort.candidate, cohort.stable))
+    return CohortEvidence(
+        opened_at=cohort.opened_at,
+        candidate=cohort.candidate.plus(candidate),
+        stable=cohort.stable.plus(stable),
+        log_e={
+            ACCURACY: cohort.log_e.get(ACCURACY, 0.0) + labels,
+            ERROR_RATE: cohort.log_e.get(ERROR_RATE, 0.0) + answers,
+        },
+    )
+
+
+def _ring(evidence: Evidence, now: float, delay: float) -> tuple[tuple[float, float, float], ...]:
+    """The ring with a sample of now where predictions grew, thinned, without what the delay has passed by."""
+    counts = (evidence.total("candidate").predictions, evidence.total("stable").predictions)
+    if evidence.ring and evidence.ring[-1][1:] == counts:
+        return evidence.ring
+    ring = list(evidence.ring)
+    at = max(now, ring[-1][0]) if ring else now
+    crowded = len(ring) >= 2 and ring[-1][0] - ring[-2][0] < delay / RING_PARTS
+    if ring and (crowded or ring[-1][0] == at):
+        ring.pop()
+    ring.append((at, *counts))
+    while len(ring) >= 2 and ring[1][0] <= now - delay:
+        ring.pop(0)
+    return tuple(ring)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from serin_operator.api.deployment import GateStatus
-from serin_operator.decide.judge.evidence import Evidence
+from serin_operator.api.deployment import GateStatus, Mode
+from serin_operator.decide.judge.accuracy import judge_accuracy
+from serin_operator.decide.judge.findings import Finding
+from serin_operator.decide.judge.rates import judge_error_rate
+from serin_operator.decide.judge.sums import ACCURACY, ERROR_RATE, Evidence
 from serin_operator.decide.policy import Policy
 
 
@@ -19,7 +22,10 @@ def judge(
     now_text: str,
     previous: tuple[GateStatus, ...] = (),
 ) -> tuple[GateStatus, ...]:
-    """What the gates of the policy say: accuracy, then errorRate, where the policy has them. (Stub.)
+    """What the gates of the policy say: accuracy, then errorRate, where the policy has them.
+
+    A gate that is missing in `shares` came after the trial began and holds none of its budget: it cannot fail
+    the candidate, and still has to pass it.
 
     Args:
         evidence: of the candidate on trial.
@@ -30,5 +36,37 @@ def judge(
         now_text: the same as RFC 3339 text, for `since`.
         previous: the gates as last reported; `since` is kept while the verdict stays.
     """
-    del evidence, policy, shares, cohort, now, now_text, previous
-    return ()
+    found: list[tuple[str, Mode, Finding]] = []
+    if policy.accuracy is not None:
+        share = shares.get(ACCURACY, 0.0)
+        finding = judge_accuracy(evidence, policy.accuracy, share, cohort, now)
+        found.append((ACCURACY, policy.accuracy.mode, finding))
+    if policy.error_rate is not None:
+        share = shares.get(ERROR_RATE, 0.0)
+        finding = judge_error_rate(evidence, policy.error_rate, share, cohort)
+        found.append((ERROR_RATE, policy.error_rate.mode, finding))
+    since = {(gate.name, gate.verdict): gate.since for gate in previous}
+    return tuple(
+        _status(name, mode, finding, since.get((name, finding.verdict)) or now_text) for name, mode, finding in found
+    )
+
+
+def _status(name: str, mode: Mode, found: Finding, since: str) -> GateStatus:
+    """The finding as the API shows it."""
+    return GateStatus(
+        name=name,
+        mode=mode,
+        verdict=found.verdict,
+        reason=found.reason.value,
+        message=found.message,
+        value=found.value,
+        reference=found.reference,
+        bound=found.bound,
+        limit=found.limit,
+        samples=found.samples,
+        needed=found.needed,
+        log10_e=found.log10_e,
+        budget=found.budget,
+        smallest_drop=found.smallest_drop,
+        since=since,
+    )

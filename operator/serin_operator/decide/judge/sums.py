@@ -1,0 +1,134 @@
+"""What a trial has counted: sums per cohort and arm, e-values, and what was last added of each pod."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from serin_operator.decide.judge.formulas import Stratum
+
+ACCURACY = "accuracy"
+ERROR_RATE = "errorRate"
+
+Counters = tuple[float, float, float, float, float, float, float]
+"""requests, errors, predictions; labelled, correct of the candidate; labelled, correct of stable."""
+NO_COUNTERS: Counters = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class ArmCounts:
+    """What one arm did in one cohort, summed over its pods since the cohort began."""
+
+    requests: float = 0.0
+    errors: float = 0.0
+    """Requests answered 4xx or 5xx."""
+    predictions: float = 0.0
+    """Σ 1/m over predicted rows."""
+    labelled: float = 0.0
+    """Σ 1/m over labelled rows."""
+    correct: float = 0.0
+    """Σ 1/m over labelled rows that were predicted right."""
+
+    def plus(self, other: ArmCounts) -> ArmCounts:
+        """Both together."""
+        return ArmCounts(
+            self.requests + other.requests,
+            self.errors + other.errors,
+            self.predictions + other.predictions,
+            self.labelled + other.labelled,
+            self.correct + other.correct,
+        )
+
+
+@dataclass(frozen=True)
+class CohortEvidence:
+    """One cohort: both arms under one setting of weights."""
+
+    opened_at: float
+    """Unix time at which it was first seen in an answer."""
+    candidate: ArmCounts = ArmCounts()
+    stable: ArmCounts = ArmCounts()
+    log_e: Mapping[str, float] = field(default_factory=lambda: {ACCURACY: 0.0, ERROR_RATE: 0.0})
+    """Natural log of this cohort's factor of the safe 2x2 e-process, by gate name."""
+
+
+@dataclass(frozen=True)
+class PodMemory:
+    """What was last added of one pod."""
+
+    started_at: str
+    counters: Mapping[str, Counters] = field(default_factory=dict)
+    """By cohort, the highest counters of this start that were added."""
+    ended: tuple[str, ...] = ()
+    """Earlier starts: what they had counted is in the sums, and they never answer again."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything a verdict stands on. Counters and sums are restored together or not at all."""
+
+    candidate: str
+    stable: str
+    cohorts: Mapping[str, CohortEvidence] = field(default_factory=dict)
+    pods: Mapping[str, PodMemory] = field(default_factory=dict)
+    """By pod UID."""
+    ring: tuple[tuple[float, float, float], ...] = ()
+    """(Unix time, candidate's predictions, stable's predictions), rising: for the coverage of labels."""
+    refused: int = 0
+    """Answers or counters that could not be true and were left out."""
+
+    def total(self, arm: str) -> ArmCounts:
+        """Sums over all cohorts of the arm named `candidate` or `stable`."""
+        total = ArmCounts()
+        for cohort in self.cohorts.values():
+            total = total.plus(cohort.candidate if arm == "candidate" else cohort.stable)
+        return total
+
+    def log_e(self, gate: str) -> float:
+        """Natural log of the gate's e-process: the cohorts' factors multiplied (arXiv 2302.11401)."""
+        return math.fsum(cohort.log_e.get(gate, 0.0) for cohort in self.cohorts.values())
+
+
+def start(candidate: str, stable: str) -> Evidence:
+    """No evidence yet: every sum 0, every e-value 1."""
+    return Evidence(candidate=candidate, stable=stable)
+
+
+def label_strata(evidence: Evidence) -> list[Stratum]:
+    """Correct and labelled of both arms, per cohort of the prediction."""
+    return [labels_of(cohort.candidate, cohort.stable) for cohort in evidence.cohorts.values()]
+
+
+def request_strata(evidence: Evidence) -> list[Stratum]:
+    """Requests without error and requests of both arms, per cohort."""
+    return [answers_of(cohort.candidate, cohort.stable) for cohort in evidence.cohorts.values()]
+
+
+def matured(evidence: Evidence, now: float, delay: float) -> tuple[float, float]:
+    """Predictions of candidate and stable that are older than the delay, at least; 0 where none can be.
+
+    Reads the first sample that is not older than the delay, so it never counts too few and coverage is not
+    flattered. A trial younger than the delay has none.
+    """
+    if not evidence.ring or evidence.ring[0][0] > now - delay:
+        return 0.0, 0.0
+    for at, candidate, stable in evidence.ring:
+        if at >= now - delay:
+            return candidate, stable
+    return evidence.ring[-1][1:]
+
+
+def labels_of(candidate: ArmCounts, stable: ArmCounts) -> Stratum:
+    """Correct and labelled of both arms."""
+    return Stratum(candidate.correct, candidate.labelled, stable.correct, stable.labelled)
+
+
+def answers_of(candidate: ArmCounts, stable: ArmCounts) -> Stratum:
+    """Requests without error and requests of both arms."""
+    return Stratum(
+        candidate.requests - candidate.errors,
+        candidate.requests,
+        stable.requests - stable.errors,
+        stable.requests,
+    )
