@@ -1,0 +1,205 @@
+"""What this pod has counted since it started, per cohort: the stats document in the making."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from typing import Any
+
+import numpy as np
+from serin_contract.stats import (
+    COHORTS_KEPT,
+    LATENCY_BOUNDS_SECONDS,
+    BinCounts,
+    CohortStats,
+    LabelCounts,
+    PodStats,
+)
+
+from serin_serving.bins import Binner, Sums
+from serin_serving.layout import Matrix
+from serin_serving.model import Answers
+
+FOLD_ROWS = 512
+"""Rows wait until there are this many, or until someone reads: one fold costs little more than one row."""
+
+DROPPED_KEPT = 4096
+COHORT_CHARS_MAX = 128
+_cohort = re.compile(rb"[A-Za-z0-9._-]{1,128}\Z")
+
+
+def valid_cohort(values: list[bytes]) -> str:
+    """The cohort in the header's values; empty where there is none, more than one or a malformed one."""
+    if len(values) != 1 or not _cohort.match(values[0]):
+        return ""
+    return values[0].decode()
+
+
+class CohortBins:
+    """Rows of one cohort, folded lazily into the bins of one or two profiles."""
+
+    def __init__(self, own: Binner, stable: Binner | None) -> None:
+        self._own = own
+        self._stable = stable
+        self._sums: list[tuple[Binner, Sums, Sums]] = [
+            (binner, np.zeros(binner.feature_bins), np.zeros(binner.prediction_bins))
+            for binner in ([own] if stable is None else [own, stable])
+        ]
+        self._waiting: list[tuple[Matrix, Answers]] = []
+        self._waiting_rows = 0
+
+    def add(self, matrix: Matrix, answers: Answers) -> None:
+        """Take the m rows of one request; each weighs 1/m."""
+        self._waiting.append((matrix, answers))
+        self._waiting_rows += len(matrix)
+        if self._waiting_rows >= FOLD_ROWS:
+            self._fold()
+
+    def counts(self) -> tuple[BinCounts, BinCounts | None]:
+        """The bins on the own profile and on stable's, where there is one."""
+        self._fold()
+        found = [
+            BinCounts(profile_hash=binner.hash, features=features.tolist(), prediction=prediction.tolist())
+            for binner, features, prediction in self._sums
+        ]
+        return found[0], found[1] if len(found) > 1 else None
+
+    def _fold(self) -> None:
+        if not self._waiting:
+            return
+        matrix = np.concatenate([rows for rows, _ in self._waiting])
+        score = np.concatenate([answers.score for _, answers in self._waiting])
+        classes = None
+        if self._waiting[0][1].classes is not None:
+            classes = np.concatenate([answers.classes for _, answers in self._waiting if answers.classes is not None])
+        weights = np.concatenate([np.full(len(rows), 1 / len(rows)) for rows, _ in self._waiting])
+        for binner, features, prediction in self._sums:
+            features += binner.count_features(matrix, weights)
+            prediction += binner.count_predictions(classes, score, weights)
+        self._waiting.clear()
+        self._waiting_rows = 0
+
+
+class _Cohort:
+    """The counters of one cohort."""
+
+    def __init__(self, bins: CohortBins) -> None:
+        self.newest = 0.0
+        self.requests = 0
+        self.predictions = 0
+        self.rows = 0
+        self.refused = 0
+        self.failed = 0
+        self.latency = [0] * (len(LATENCY_BOUNDS_SECONDS) + 1)
+        self.labels: dict[str, list[float]] = {}
+        self.bins = bins
+
+    def snapshot(self) -> CohortStats:
+        own, stable = self.bins.counts()
+        return CohortStats(
+            requests=self.requests,
+            predictions=float(self.predictions),
+            rows=self.rows,
+            refused=self.refused,
+            failed=self.failed,
+            latency=list(self.latency),
+            labels={
+                revision: LabelCounts(labelled=labelled, correct=correct)
+                for revision, (labelled, correct) in self.labels.items()
+            },
+            own_bins=own,
+            stable_bins=stable,
+        )
+
+
+class Counts:
+    """All cohorts of this pod. A dropped cohort never comes back: its counters would start again at zero."""
+
+    def __init__(self, own: Binner, stable: Binner | None, cohorts_kept: int = COHORTS_KEPT) -> None:
+        self._binners = (own, stable)
+        self._kept = cohorts_kept
+        self._cohorts: dict[str, _Cohort] = {}
+        self._dropped: dict[str, None] = {}
+        self.cohorts_dropped = 0
+        self.labels_refused: dict[str, int] = {}
+
+    def answered(self, name: str, status: int, seconds: float, now: float) -> None:
+        """Count one inference request by its outcome; an empty cohort counts nowhere.
+
+        Args:
+            name: the cohort.
+            status: of the answer.
+            seconds: from the request's arrival to its answer.
+            now: Unix time in seconds.
+        """
+        cohort = self._find(name, now)
+        if cohort is None:
+            return
+        cohort.requests += 1
+        cohort.latency[bisect_left(LATENCY_BOUNDS_SECONDS, seconds)] += 1
+        if status >= 500:
+            cohort.failed += 1
+        elif status >= 400:
+            cohort.refused += 1
+
+    def predicted(self, name: str, matrix: Matrix, answers: Answers, now: float) -> None:
+        """Count the rows of one request that was answered with predictions."""
+        cohort = self._find(name, now)
+        if cohort is None:
+            return
+        cohort.predictions += 1
+        cohort.rows += len(matrix)
+        cohort.bins.add(matrix, answers)
+
+    def labelled(self, name: str, revision: str, weight: float, *, correct: bool, predicted_at: float) -> None:
+        """Count one label of weight 1/m for the revision that predicted it."""
+        cohort = self._find(name, predicted_at)
+        if cohort is None:
+            return
+        sums = cohort.labels.setdefault(revision, [0.0, 0.0])
+        sums[0] += weight
+        if correct:
+            sums[1] += weight
+
+    def label_refused(self, reason: str) -> None:
+        """Count one refused label."""
+        self.labels_refused[reason] = self.labels_refused.get(reason, 0) + 1
+
+    def snapshot(self, revision: str, pod_uid: str, started_at: str) -> PodStats:
+        """The document as it stands."""
+        return PodStats(
+            revision=revision,
+            pod_uid=pod_uid,
+            started_at=started_at,
+            cohorts={name: cohort.snapshot() for name, cohort in self._cohorts.items()},
+            cohorts_dropped=self.cohorts_dropped,
+            labels_refused=dict(self.labels_refused),
+        )
+
+    def _find(self, name: str, predicted_at: float) -> _Cohort | None:
+        """The counters of a cohort, made at its first sight; None where it counts nowhere."""
+        if not name or name in self._dropped:
+            return None
+        cohort = self._cohorts.get(name)
+        if cohort is None:
+            cohort = self._cohorts[name] = _Cohort(CohortBins(*self._binners))
+            cohort.newest = predicted_at
+            if len(self._cohorts) > self._kept:
+                self._drop_oldest()
+                return self._cohorts.get(name)
+        elif predicted_at > cohort.newest:
+            cohort.newest = predicted_at
+        return cohort
+
+    def _drop_oldest(self) -> None:
+        # By the newest prediction and not by arrival: a late label must not push a living cohort out.
+        def age(item: tuple[str, Any]) -> float:
+            newest: float = item[1].newest
+            return newest
+
+        oldest, _ = min(self._cohorts.items(), key=age)
+        del self._cohorts[oldest]
+        self.cohorts_dropped += 1
+        self._dropped[oldest] = None
+        if len(self._dropped) > DROPPED_KEPT:
+            del self._dropped[next(iter(self._dropped))]

@@ -1,0 +1,73 @@
+"""The server's own metrics, for people and dashboards; their names come from the contract."""
+
+from __future__ import annotations
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from serin_contract import metrics
+from serin_contract.stats import LATENCY_BOUNDS_SECONDS
+
+# A second series with a time of birth for each counter helps nobody here.
+disable_created_metrics()
+
+
+class Metrics:
+    """The metrics of one server in a registry of their own. Children are looked up once: it costs a lock."""
+
+    def __init__(self, deployment: str, revision: str) -> None:
+        self.registry = CollectorRegistry()
+        names, self._values = ["deployment", "revision"], (deployment, revision)
+        self._requests = Counter(
+            metrics.SERVER_REQUESTS,
+            "Inference requests by the status of their answer.",
+            [*names, "code"],
+            registry=self.registry,
+        )
+        self._codes: dict[int, Counter] = {}
+        self._seconds = Histogram(
+            metrics.SERVER_REQUEST_SECONDS,
+            "Seconds from the arrival of an inference request to its answer.",
+            names,
+            buckets=LATENCY_BOUNDS_SECONDS,
+            registry=self.registry,
+        ).labels(*self._values)
+        self.rows = Counter(
+            metrics.SERVER_ROWS, "Rows answered with predictions.", names, registry=self.registry
+        ).labels(*self._values)
+        self.feedback = Counter(metrics.SERVER_FEEDBACK, "Labels accepted.", names, registry=self.registry).labels(
+            *self._values
+        )
+        self._refused = Counter(
+            metrics.SERVER_FEEDBACK_REFUSED,
+            "Labels refused, by reason; Duplicate is a label that had counted already.",
+            [*names, "reason"],
+            registry=self.registry,
+        )
+        self.ready = Gauge(
+            metrics.SERVER_READY,
+            "1 while this server is ready, 0 while it drains.",
+            names,
+            registry=self.registry,
+        ).labels(*self._values)
+
+    def answered(self, status: int, seconds: float) -> None:
+        """Count one inference request."""
+        child = self._codes.get(status)
+        if child is None:
+            child = self._codes[status] = self._requests.labels(*self._values, str(status))
+        child.inc()
+        self._seconds.observe(seconds)
+
+    def label_refused(self, reason: str, count: int = 1) -> None:
+        """Count refused or repeated labels."""
+        self._refused.labels(*self._values, reason).inc(count)
+
+    def encode(self) -> bytes:
+        """The text exposition."""
+        return generate_latest(self.registry)

@@ -1,0 +1,128 @@
+"""What the pod's environment says, parsed once and checked before anything else happens."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+from serin_contract import http, labels
+from serin_contract.bundle import is_digest
+from serin_contract.startup import StartupReason
+
+from serin_serving.errors import RefusedError
+
+ENV_INFERENCE_PORT = "SERIN_INFERENCE_PORT"
+ENV_STATS_PORT = "SERIN_STATS_PORT"
+ENV_HOST = "SERIN_HOST"
+ENV_TERMINATION_LOG = "SERIN_TERMINATION_LOG"
+
+DRAIN_SECONDS_MAX = 3600.0
+_name = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$")
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """How this server was set up."""
+
+    deployment: str
+    """Name of the ModelDeployment; also the model's name in every path."""
+    revision: str
+    pod_uid: str
+    bundle_dir: Path
+    bundle_digest: str
+    keys_file: Path
+    stable_profile_file: Path | None
+    drain_seconds: float
+    inference_port: int = http.INFERENCE_PORT
+    """0 takes a free port; the log line of the start names it."""
+    stats_port: int = http.STATS_PORT
+    host: str = ""
+    """Empty listens on every address of the pod, IPv6 as well as IPv4."""
+
+
+def termination_log(env: Mapping[str, str]) -> Path:
+    """Where the reason of a refused start is written."""
+    return Path(env.get(ENV_TERMINATION_LOG, labels.TERMINATION_LOG))
+
+
+def bundle_dir(env: Mapping[str, str]) -> Path:
+    """Where the bundle is mounted."""
+    return Path(env.get(labels.ENV_BUNDLE_DIR, labels.MODEL_MOUNT))
+
+
+def from_env(env: Mapping[str, str]) -> Settings:
+    """Read the settings of `serve`.
+
+    Raises:
+        RefusedError: a variable is missing or malformed; the message names it.
+    """
+    stable_profile = env.get(labels.ENV_STABLE_PROFILE_FILE, "")
+    return Settings(
+        deployment=_named(env, labels.ENV_DEPLOYMENT),
+        revision=_named(env, labels.ENV_REVISION),
+        pod_uid=_required(env, labels.ENV_POD_UID),
+        bundle_dir=bundle_dir(env),
+        bundle_digest=pinned_digest(env, required=True) or "",
+        keys_file=Path(env.get(labels.ENV_KEYS_FILE, f"{labels.KEYS_MOUNT}/{labels.KEYS_FILE}")),
+        stable_profile_file=Path(stable_profile) if stable_profile else None,
+        drain_seconds=_seconds(env, labels.ENV_DRAIN_SECONDS, labels.DRAIN_SECONDS),
+        inference_port=_port(env, ENV_INFERENCE_PORT, http.INFERENCE_PORT),
+        stats_port=_port(env, ENV_STATS_PORT, http.STATS_PORT),
+        host=env.get(ENV_HOST, ""),
+    )
+
+
+def pinned_digest(env: Mapping[str, str], *, required: bool) -> str | None:
+    """The digest that the bundle must have, or None where none is pinned and none is required.
+
+    Raises:
+        RefusedError: it is malformed, or required and missing.
+    """
+    text = env.get(labels.ENV_BUNDLE_DIGEST, "")
+    if not text and not required:
+        return None
+    if not is_digest(text):
+        raise _invalid(f"{labels.ENV_BUNDLE_DIGEST} must be sha256: and 64 hexadecimal digits")
+    return text
+
+
+def _invalid(message: str) -> RefusedError:
+    return RefusedError(StartupReason.SettingsInvalid, message)
+
+
+def _required(env: Mapping[str, str], variable: str) -> str:
+    value = env.get(variable, "")
+    if not value:
+        raise _invalid(f"{variable} is not set")
+    return value
+
+
+def _named(env: Mapping[str, str], variable: str) -> str:
+    value = _required(env, variable)
+    if not _name.match(value):
+        raise _invalid(f"{variable} must be a name of letters, digits, '.', '_' and '-'")
+    return value
+
+
+def _seconds(env: Mapping[str, str], variable: str, default: float) -> float:
+    text = env.get(variable, "")
+    if not text:
+        return float(default)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= DRAIN_SECONDS_MAX:
+        raise _invalid(f"{variable} must be a number of seconds from 0 to {DRAIN_SECONDS_MAX:g}")
+    return seconds
+
+
+def _port(env: Mapping[str, str], variable: str, default: int) -> int:
+    text = env.get(variable, "")
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit()) or int(text) > 65535:
+        raise _invalid(f"{variable} must be a port number from 0 to 65535")
+    return int(text)
