@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from serin_operator.api import durations
 from serin_operator.api.deployment import GateStatus, Phase
 from serin_operator.decide import endings, routing, timestamps
 from serin_operator.decide.draft import WAIT_SECONDS, Draft
@@ -120,7 +119,8 @@ def holds(trial: Trial) -> Draft | None:
     last = trial.candidate.step == len(trial.situation.policy.steps) - 1
     blocking = [gate for gate in trial.gates if gate.mode == "Enforce" and _blocks(gate, last)]
     if left > 0:
-        message = f"{where}, {durations.text(max(1.0, left))} left"
+        # The end is named, not the time left: a message that changes every second would be a write every second.
+        message = f"{where} until {timestamps.text(round(trial.situation.now + left))} at the earliest"
         return trial.draft(Phase.Progressing, "StepRunning", message)
     if not blocking:
         return None

@@ -1,0 +1,80 @@
+# Serin: `make demo` shows it, `make test` proves it, `make check` is the quick look. `make help` lists all.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/serin
+UV_VERSION := 0.13.9
+UV := $(CACHE)/tools/uv-$(UV_VERSION)/bin/uv
+PYTHON ?= python3
+RUN := .venv/bin/
+WHEEL_INPUTS := pyproject.toml uv.lock README.md LICENSE $(shell find operator serving -type f -not -path '*/__pycache__/*')
+
+.PHONY: help
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 12
+
+$(UV):
+	@echo "Installing uv $(UV_VERSION) into $(CACHE)"
+	@$(PYTHON) -m venv --clear $(CACHE)/tools/uv-$(UV_VERSION) 2>/dev/null || { \
+		echo "Installing python3-venv, which Debian keeps apart from Python"; \
+		apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null; \
+		$(PYTHON) -m venv --clear $(CACHE)/tools/uv-$(UV_VERSION); }
+	@$(CACHE)/tools/uv-$(UV_VERSION)/bin/python -m pip install -q uv==$(UV_VERSION)
+
+.venv/.ready: $(UV) pyproject.toml uv.lock
+	@echo "Setting up .venv from the lock file"
+	@$(UV) sync -q --frozen --python $(PYTHON)
+	@touch $@
+
+.PHONY: setup
+setup: .venv/.ready ## Set up the Python environment in .venv
+
+dist/.ready: .venv/.ready $(WHEEL_INPUTS)
+	@echo "Building the wheel and the images' requirements"
+	@rm -rf dist && mkdir -p dist
+	@$(UV) build -q --wheel --out-dir dist
+	@for program in operator serving; do \
+		$(UV) export -q --frozen --no-dev --no-emit-project --extra $$program --no-header --no-annotate \
+			-o dist/requirements-$$program.txt; done
+	@rm -f dist/.gitignore && touch $@
+
+.PHONY: dist
+dist: dist/.ready ## Build the wheel and the pinned requirements of both images
+
+.PHONY: cluster
+cluster: dist ## Start the local cluster with gateway and operator
+	@$(RUN)serin cluster up
+
+.PHONY: demo
+demo: cluster ## Set up everything; a good model goes live, a bad one comes back
+	@$(RUN)serin demo
+
+.PHONY: check
+check: setup ## Format, lint, types, imports, generated files, unit tests: under a minute
+	@$(RUN)ruff format --check -q . || { echo "run: make format"; exit 1; }
+	@$(RUN)ruff check -q .
+	@$(RUN)mypy
+	@$(RUN)lint-imports --no-logo 2>/dev/null | tail -n 12
+	@$(RUN)serin crds write --check
+	@$(RUN)pytest -q tests/unit tests/contract
+
+.PHONY: test
+test: check cluster ## Set up everything and pass every test; the cluster is ended afterwards
+	@status=0; $(RUN)pytest tests/cluster tests/e2e || status=$$?; \
+		$(RUN)serin cluster down; exit $$status
+
+.PHONY: bench
+bench: setup ## Long series: 6,000 simulated roll-outs per row
+	@$(RUN)python -m tests.bench.simulate_rollouts
+
+.PHONY: format
+format: setup ## Format the code and write the generated files
+	@$(RUN)ruff format -q .
+	@$(RUN)ruff check -q --fix .
+	@$(RUN)serin crds write
+
+.PHONY: clean
+clean: ## End the cluster and remove what was built here; programs stay in the cache
+	@if [ -x $(RUN)serin ]; then $(RUN)serin cluster clean; fi
+	@rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
