@@ -1,6 +1,7 @@
 """Carry TCP connections from the machine's loopback address into the cluster's network namespace."""
 
 import asyncio
+import contextlib
 import socket
 from dataclasses import dataclass
 
@@ -61,12 +62,14 @@ async def serve(listener: socket.socket, forward: Forward) -> asyncio.Server:
         try:
             far, back = await asyncio.open_connection(forward.target_host, forward.target_port, limit=CHUNK)
         except OSError:
-            # Nothing listens there yet, which the caller must see as a refused connection.
+            # Nothing listens there yet, and the caller must see the connection end.
             writer.transport.abort()
             return
         await asyncio.gather(_copy(reader, back), _copy(far, writer))
         for side in (writer, back):
             side.close()
+            with contextlib.suppress(OSError):
+                await side.wait_closed()
 
     return await asyncio.start_server(carry, sock=listener, limit=CHUNK)
 

@@ -132,7 +132,7 @@ def _plan(paths: Paths, api_port: int, gateway_port: int) -> dict[str, object]:
         "ctr": find("ctr"),
         "covered": list(node_config.COVERED),
         "kernel_settings": node_config.KERNEL_SETTINGS,
-        "cgroup": node_config.cgroup(paths.name),
+        "cgroup": node_config.cgroup(paths),
         "network": node_config.NETWORK_COMMANDS,
         "network_settings": node_config.NETWORK_SETTINGS,
         "forwards": [asdict(forward) for forward in forwards],

@@ -1,5 +1,6 @@
 """Render what the cluster's programs are configured with; nothing here touches the machine."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -49,9 +50,10 @@ class Component:
     env: Mapping[str, str] = field(default_factory=dict)
 
 
-def cgroup(name: str) -> str:
-    """Return the control group that holds all containers of the cluster `name`."""
-    return f"/serin-cluster-{name}"
+def cgroup(paths: Paths) -> str:
+    """Return the control group that holds all containers of a cluster; no two state directories share one."""
+    place = hashlib.sha256(str(paths.home).encode()).hexdigest()[:8]
+    return f"/serin-cluster-{paths.name}-{place}"
 
 
 def containerd_toml(paths: Paths, plugins: Path, runc: str) -> str:
@@ -127,7 +129,7 @@ def kubelet_configuration(paths: Paths) -> str:
             "failCgroupV1": False,
             "cgroupDriver": "cgroupfs",
             "cgroupsPerQOS": True,
-            "cgroupRoot": cgroup(paths.name),
+            "cgroupRoot": cgroup(paths),
             "enforceNodeAllocatable": [],
             "failSwapOn": False,
             "localStorageCapacityIsolation": False,

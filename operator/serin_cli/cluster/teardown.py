@@ -19,7 +19,7 @@ def stop(paths: Paths) -> bool:
     """
     references = read_references(paths.processes)
     end_all(list(references.values()))
-    groups = remove_cgroups(cgroup(paths.name).strip("/"))
+    groups = remove_cgroups(cgroup(paths).strip("/"))
     existed = paths.live.exists()
     remove_files(paths.live)
     return bool(references) or bool(groups) or existed

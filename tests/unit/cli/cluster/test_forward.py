@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import socket
 
 import pytest
@@ -36,6 +37,12 @@ async def forwarding(target_port):
     return await serve(listener, forward), listener.getsockname()[1]
 
 
+async def all_carried():
+    """Wait until every connection that was carried has come to its end."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    await asyncio.wait_for(asyncio.gather(*others), 10)
+
+
 async def test_bytes_go_both_ways_and_an_end_is_passed_on():
     target = await asyncio.start_server(answer_after_the_end, HOST, 0)
     server, port = await forwarding(target.sockets[0].getsockname()[1])
@@ -47,6 +54,7 @@ async def test_bytes_go_both_ways_and_an_end_is_passed_on():
         assert await asyncio.wait_for(reader.read(), 10) == b"heard " + words
         writer.close()
         await writer.wait_closed()
+        await all_carried()
 
 
 async def test_a_target_that_does_not_answer_ends_the_connection():
@@ -55,6 +63,8 @@ async def test_a_target_that_does_not_answer_ends_the_connection():
         server, port = await forwarding(unused.getsockname()[1])
         async with server:
             reader, writer = await asyncio.open_connection(HOST, port)
-            with pytest.raises(ConnectionResetError):
-                await asyncio.wait_for(reader.readexactly(1), 10)
+            assert await asyncio.wait_for(reader.read(), 10) == b""
             writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+            await all_carried()

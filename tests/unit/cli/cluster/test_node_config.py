@@ -33,7 +33,7 @@ def test_the_kubelet_never_judges_the_shared_disk():
     config = json.loads(node_config.kubelet_configuration(PATHS))
     assert config["imageGCHighThresholdPercent"] == 100
     assert config["evictionHard"]["nodefs.available"] == "0%"
-    assert config["cgroupRoot"] == "/serin-cluster-serin"
+    assert config["cgroupRoot"] == node_config.cgroup(PATHS)
     assert config["authentication"]["anonymous"] == {"enabled": False}
 
 
@@ -67,5 +67,6 @@ def test_every_range_is_a_documentation_range(value):
     assert ipaddress.ip_network(value) in DOCUMENTATION
 
 
-def test_clusters_of_two_names_share_no_control_group():
-    assert node_config.cgroup("one") != node_config.cgroup("two")
+def test_no_two_clusters_share_a_control_group():
+    places = [Paths("one", Path("/a")), Paths("two", Path("/a")), Paths("one", Path("/b"))]
+    assert len({node_config.cgroup(paths) for paths in places}) == 3
