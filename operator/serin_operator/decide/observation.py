@@ -56,6 +56,8 @@ class RevisionFacts:
     created_at: float
     spec: ModelRevisionSpec
     status: ModelRevisionStatus
+    resource_version: str = ""
+    """Of the object that was read: its status is written only if it still is that one."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,8 @@ class Observation:
     stable_profile: str | None = None
     """Stable's profile as JSON text where a candidate still lacks its copy and a stable pod answered."""
     stable_profile_error: str | None = None
+    resource_version: str = ""
+    """Of the ModelDeployment that was read: a status decided on an older one is refused."""
 
     def revision(self, name: str) -> RevisionFacts | None:
         """The ModelRevision of that name."""

@@ -14,30 +14,36 @@ from serin_operator.errors import SettingsError
 CONNECTIONS_MAX = 64
 
 
-async def connect(kubeconfig: Path | None = None) -> ApiClient:
-    """A client of the API server; the caller closes it.
+async def configuration(kubeconfig: Path | None = None) -> Configuration:
+    """Address, trust and credentials as they are now.
 
     Raises:
         SettingsError: there is neither a service account nor a kubeconfig that can be read.
     """
-    configuration = Configuration()
+    found = Configuration()
     try:
         if kubeconfig is None and in_cluster():
-            load_incluster_config(client_configuration=configuration)
+            load_incluster_config(client_configuration=found)
         else:
             path = str(kubeconfig) if kubeconfig else None
-            await load_kube_config(config_file=path, client_configuration=configuration, persist_config=False)
+            await load_kube_config(config_file=path, client_configuration=found, persist_config=False)
     except (ConfigException, OSError) as error:
         raise SettingsError(
             f"the API server cannot be found: {error}; run in a cluster or name a file in KUBECONFIG"
         ) from error
-    configuration.retries = None
-    configuration.connection_pool_maxsize = CONNECTIONS_MAX
+    # Retrying is the client's own, since the library leaves PATCH out.
+    found.retries = None
+    found.connection_pool_maxsize = CONNECTIONS_MAX
     # Kopf ignores proxy variables, so half of the operator would go through a proxy and half would not.
-    configuration.client_session_kwargs = {"trust_env": False}
-    client = ApiClient(configuration)
-    client.user_agent = "serin-operator"
-    return client
+    found.client_session_kwargs = {"trust_env": False}
+    return found
+
+
+def client(found: Configuration) -> ApiClient:
+    """A client with that configuration; the caller closes it."""
+    made = ApiClient(found)
+    made.user_agent = "serin-operator"
+    return made
 
 
 def in_cluster() -> bool:

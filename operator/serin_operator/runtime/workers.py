@@ -112,8 +112,8 @@ async def _pass(queue: WorkQueue, key: Key, pass_over: Work, deadline_seconds: f
         outcome = "failed" if again.failed else "ok"
         if not again.failed:
             queue.forget(key)
-            if again.after_seconds is not None:
-                queue.add_after(key, again.after_seconds)
+        if again.after_seconds is not None:
+            queue.add_after(key, again.after_seconds)
     if outcome != "ok":
         queue.add_failed(key)
     return outcome

@@ -1,0 +1,205 @@
+"""One Observation: everything that a decision may see, read at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from serin_contract import labels
+
+from serin_operator.api.deployment import ModelDeploymentStatus
+from serin_operator.decide import identity, timestamps
+from serin_operator.decide.observation import Observation, OperatorFacts, RevisionFacts, StatsAnswer
+from serin_operator.errors import ApiError
+from serin_operator.observe import routes, specs, workloads
+from serin_operator.observe.held import HeldEvidence
+from serin_operator.observe.pods import Poller
+from serin_operator.observe.workloads import SeenPod
+from serin_operator.runtime import resources
+from serin_operator.runtime.kube import Json, Kube, controller
+from serin_operator.runtime.queue import Key
+from serin_operator.runtime.resources import Resource
+
+log = logging.getLogger(__name__)
+
+_OWNED = (
+    resources.DEPLOYMENT,
+    resources.SERVICE,
+    resources.DISRUPTION_BUDGET,
+    resources.CONFIG_MAP,
+    resources.HTTP_ROUTE,
+)
+_LISTED = (*_OWNED, resources.MODEL_REVISION, resources.POD, resources.ENDPOINT_SLICE)
+
+
+@dataclass(frozen=True)
+class OwnKeys:
+    """What may be known of a deployment's key ring outside `apply`: no secret in it."""
+
+    fingerprint: str
+    applied: bool
+
+
+class Observer:
+    """Reads the world of one ModelDeployment."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        poller: Poller,
+        held: HeldEvidence,
+        serving_image: str,
+        own_keys: Callable[[str], OwnKeys],
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """`own_keys` tells of the key ring of a UID."""
+        self._kube, self._poller, self._held = kube, poller, held
+        self._serving_image, self._own_keys, self._now = serving_image, own_keys, now
+
+    async def observe(self, key: Key) -> Observation | None:
+        """The world as it stands, or None where the ModelDeployment is gone or going.
+
+        Raises:
+            ApiError: the API server cannot be read; a decision on half a world would be a guess.
+        """
+        item, listed = await asyncio.gather(
+            self._kube.get(resources.MODEL_DEPLOYMENT, key.namespace, key.name), self._lists(key)
+        )
+        if item is None or "deletionTimestamp" in item["metadata"]:
+            return None
+        return await self._observation(item, listed)
+
+    async def _observation(self, item: Json, listed: Mapping[str, list[Json] | None]) -> Observation:
+        metadata = item["metadata"]
+        uid, namespace, name = metadata["uid"], metadata["namespace"], metadata["name"]
+        spec, spec_error = specs.spec_of(item)
+        status, status_error = specs.status_of(item)
+        revisions, revision_error = _revisions(_controlled(listed["ModelRevision"], uid))
+        problem = status_error or revision_error or spec_error
+        live = _live(listed, uid)
+        pods = workloads.pods_of(listed["Pod"] or (), uid)
+        route = live.get(f"HTTPRoute/{name}")
+        candidate = _candidate(status, revisions)
+        gateway_api = listed["HTTPRoute"] is not None
+        missing, answers, (stable_profile, profile_error) = await asyncio.gather(
+            self._missing_gateways(routes.gateways_of(item, namespace), gateway_api),
+            self._stats(status, pods),
+            self._stable_profile(status, pods, live),
+        )
+        return Observation(
+            now=self._now(),
+            namespace=namespace,
+            name=name,
+            uid=uid,
+            generation=metadata["generation"],
+            created_at=timestamps.seconds(metadata["creationTimestamp"]),
+            spec=spec if problem is None else None,
+            status=status,
+            operator=self._operator(uid),
+            spec_error=problem,
+            revisions=revisions,
+            pods=tuple(pod.facts for pod in pods),
+            ready_endpoints=workloads.ready_endpoints(listed["EndpointSlice"] or ()),
+            live=live,
+            route=routes.route_of(route) if route is not None else None,
+            gateway_api=gateway_api,
+            missing_gateways=missing,
+            stats=answers,
+            evidence=self._held.of(uid, candidate, status.stable.revision if status.stable else None),
+            stable_profile=stable_profile,
+            stable_profile_error=profile_error,
+            resource_version=metadata["resourceVersion"],
+        )
+
+    def _operator(self, uid: str) -> OperatorFacts:
+        keys = self._own_keys(uid)
+        return OperatorFacts(
+            serving_image=self._serving_image,
+            keys_fingerprint=keys.fingerprint,
+            keys_applied=keys.applied,
+            nonce=secrets.token_hex(16),
+        )
+
+    async def _lists(self, key: Key) -> dict[str, list[Json] | None]:
+        """Objects by kind; None for HTTPRoutes where the Gateway API is not installed."""
+        selector = f"{labels.DEPLOYMENT_LABEL}={key.name}"
+        items = await asyncio.gather(*(self._list(kind, key.namespace, selector) for kind in _LISTED))
+        return {resource.kind: found for resource, found in zip(_LISTED, items, strict=True)}
+
+    async def _list(self, resource: Resource, namespace: str, selector: str) -> list[Json] | None:
+        try:
+            items = await self._kube.list_all(resource, namespace, selector)
+        except ApiError as error:
+            if error.status == 404 and resource is resources.HTTP_ROUTE:
+                return None
+            raise
+        for item in items:
+            # Items of a list carry neither; decisions compare and address whole objects.
+            item["apiVersion"], item["kind"] = resource.api_version, resource.kind
+            item["metadata"].pop("managedFields", None)
+        return items
+
+    async def _missing_gateways(self, gateways: tuple[tuple[str, str], ...], gateway_api: bool) -> tuple[str, ...]:
+        if not gateway_api:
+            return ()
+        missing = await asyncio.gather(*(self._is_missing(namespace, name) for namespace, name in gateways))
+        named = zip(gateways, missing, strict=True)
+        return tuple(f"{namespace}/{name}" for (namespace, name), gone in named if gone)
+
+    async def _is_missing(self, namespace: str, name: str) -> bool:
+        try:
+            return await self._kube.get(resources.GATEWAY, namespace, name) is None
+        except ApiError as error:
+            # Whether it exists cannot be told; the route's own conditions then say what is wrong.
+            log.warning("the Gateway %s/%s cannot be read: %s", namespace, name, error)
+            return False
+
+    async def _stats(self, status: ModelDeploymentStatus, pods: tuple[SeenPod, ...]) -> tuple[StatsAnswer, ...]:
+        if status.candidate is None or status.candidate.cohort is None:
+            return ()
+        arms = {status.candidate.revision, status.stable.revision if status.stable else ""}
+        return await self._poller.stats(pod for pod in pods if pod.facts.revision in arms)
+
+    async def _stable_profile(
+        self, status: ModelDeploymentStatus, pods: tuple[SeenPod, ...], live: Mapping[str, Json]
+    ) -> tuple[str | None, str | None]:
+        if status.candidate is None or status.stable is None:
+            return None, None
+        if f"ConfigMap/{identity.profile_name(status.candidate.revision)}" in live:
+            return None, None
+        stable = status.stable.revision
+        return await self._poller.profile(
+            pod for pod in pods if pod.facts.revision == stable and pod.facts.purpose == "serve"
+        )
+
+
+def _controlled(items: Iterable[Json] | None, uid: str) -> list[Json]:
+    """Without what an earlier ModelDeployment of this name left behind, or another controller labelled."""
+    return [item for item in items or () if controller(item).get("uid") == uid]
+
+
+def _live(listed: Mapping[str, list[Json] | None], uid: str) -> dict[str, Json]:
+    return {
+        f"{resource.kind}/{item['metadata']['name']}": item
+        for resource in _OWNED
+        for item in _controlled(listed[resource.kind], uid)
+    }
+
+
+def _revisions(items: list[Json]) -> tuple[tuple[RevisionFacts, ...], str | None]:
+    """All that can be read, by age, and the first problem."""
+    parsed = [specs.revision_of(item) for item in items]
+    facts = [revision for revision, _ in parsed if revision is not None]
+    problem = next((error for _, error in parsed if error is not None), None)
+    return tuple(sorted(facts, key=lambda revision: (revision.created_at, revision.name))), problem
+
+
+def _candidate(status: ModelDeploymentStatus, revisions: tuple[RevisionFacts, ...]) -> RevisionFacts | None:
+    if status.candidate is None:
+        return None
+    wanted = status.candidate.revision
+    return next((revision for revision in revisions if revision.name == wanted), None)
