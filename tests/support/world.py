@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 from serin_contract import labels, startup
 from serin_contract.stats import CohortStats, LabelCounts, PodStats
 from serin_operator.api.deployment import ModelDeploymentSpec, ModelDeploymentStatus
@@ -26,14 +28,18 @@ from serin_operator.decide.observation import (
     RouteFacts,
     StatsAnswer,
 )
-from serin_operator.decide.plan import Action, Apply, ApplyKeys, Delete, Plan, SetWeights
+from serin_operator.decide.plan import Action, Apply, ApplyKeys, Delete, Plan, RevisionReport, SetWeights
 from serin_operator.decide.rollout import decide
 
 DIGEST = "sha256:" + "a" * 64
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """The operator dies here."""
+
+
+class ReplyLostError(Exception):
+    """A write has landed, but its answer never came: the pass ends in an error, the operator lives on."""
 
 
 @dataclass
@@ -77,6 +83,8 @@ class Pod:
     end: ContainerEnd | None = None
     restarts: int = 0
     terminating: bool = False
+    waiting_reason: str | None = None
+    unschedulable: str | None = None
 
 
 @dataclass
@@ -87,6 +95,18 @@ class Counts:
     predictions: float = 0.0
     refused: int = 0
     labels: dict[str, list[float]] = field(default_factory=dict)
+
+
+@dataclass
+class Pending:
+    """Labels of one batch that are still on their way."""
+
+    due: Any
+    """Times in rising order."""
+    revision: str
+    cohort: str
+    right: float
+    posted: int = 0
 
 
 @dataclass
@@ -111,12 +131,21 @@ class World:
     live: dict[str, dict[str, Any]] = field(default_factory=dict)
     pods: list[Pod] = field(default_factory=list)
     counts: dict[tuple[str, str], Counts] = field(default_factory=dict)
-    pending_labels: list[tuple[float, str, str, float, float]] = field(default_factory=list)
+    pending_labels: list[Pending] = field(default_factory=list)
+    starts: dict[str, int] = field(default_factory=dict)
+    """How often the pods of a revision began anew; what they had counted before is gone with them."""
+    unschedulable: str | None = None
+    """The scheduler's words for every pod that is new from now on."""
     keys_applied: bool = False
     evidence: evidences.Evidence | None = None
     log: list[str] = field(default_factory=list)
     writes: int = 0
     die_after_writes: int | None = None
+    lose_reply_of_write: int | None = None
+    versions: int = 0
+    """Rises with every write to the ModelDeployment: a status decided on an older one is refused."""
+    conflicts: int = 0
+    deleted_deployments: list[tuple[float, str]] = field(default_factory=list)
     served: dict[str, int] = field(default_factory=dict)
     """Requests by revision since the world began."""
     labelled: dict[str, float] = field(default_factory=dict)
@@ -125,7 +154,9 @@ class World:
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
+        self.draws = np.random.default_rng(self.seed)
         self.split_since = self.now
+        self._parsed: tuple[int, ModelDeploymentSpec] | None = None
 
     # What the operator sees
 
@@ -139,9 +170,11 @@ class World:
             uid="uid-1",
             generation=self.generation,
             created_at=1_800_000_000.0,
-            spec=ModelDeploymentSpec.model_validate(self.spec),
+            spec=self._spec(),
             status=self.status,
-            operator=OperatorFacts("serin-serving:1", "keys", self.keys_applied, f"{self.random.getrandbits(128):032x}"),
+            operator=OperatorFacts(
+                "serin-serving:1", "keys", self.keys_applied, f"{self.random.getrandbits(128):032x}"
+            ),
             revisions=tuple(self.revisions.values()),
             pods=tuple(self._facts(pod) for pod in self.pods),
             ready_endpoints=self.ready(),
@@ -151,7 +184,16 @@ class World:
             missing_gateways=self.missing_gateways,
             stats=self.answers() if candidate is not None and candidate.cohort else (),
             evidence=self._evidence(),
+            resource_version=str(self.versions),
         )
+
+    def _nonce(self) -> str:
+        return f"{self.random.getrandbits(128):032x}"
+
+    def _spec(self) -> ModelDeploymentSpec:
+        if self._parsed is None or self._parsed[0] != self.generation:
+            self._parsed = (self.generation, ModelDeploymentSpec.model_validate(self.spec))
+        return self._parsed[1]
 
     def _evidence(self) -> evidences.Evidence | None:
         candidate, stable = self.status.candidate, self.status.stable
@@ -194,20 +236,24 @@ class World:
         return RouteFacts(self.weights(), self.cohort(), (parent,))
 
     def answers(self) -> tuple[StatsAnswer, ...]:
-        """The stats of one pod per revision that serves."""
+        """The stats of one pod per revision that serves; pods that are gone answer nothing."""
+        ready = self.ready()
         by_revision: dict[str, dict[str, CohortStats]] = {}
         for (revision, cohort), counted in self.counts.items():
+            if not ready.get(revision):
+                continue
             by_revision.setdefault(revision, {})[cohort] = CohortStats(
                 requests=counted.requests,
                 predictions=counted.predictions,
-                rows=counted.requests,
+                rows=counted.requests * self.traffic.rows,
                 refused=counted.refused,
                 labels={name: LabelCounts(*sums) for name, sums in counted.labels.items()},
             )
-        return tuple(
-            StatsAnswer(f"pod-{name}", name, PodStats(name, f"pod-{name}", "start-1", cohorts=cohorts))
-            for name, cohorts in by_revision.items()
-        )
+        return tuple(self._answer(name, cohorts) for name, cohorts in by_revision.items())
+
+    def _answer(self, revision: str, cohorts: dict[str, CohortStats]) -> StatsAnswer:
+        uid = f"pod-{revision}-{self.starts.get(revision, 0)}"
+        return StatsAnswer(uid, revision, PodStats(revision, uid, "start-1", cohorts=cohorts))
 
     def _facts(self, pod: Pod) -> PodFacts:
         return PodFacts(
@@ -221,60 +267,83 @@ class World:
             created_at=pod.created_at,
             restarts=pod.restarts,
             last_end=pod.end,
+            waiting_reason=pod.waiting_reason,
+            unschedulable=pod.unschedulable,
         )
 
     def _is_ready(self, pod: Pod) -> bool:
         behaviour = self.models.get(pod.model, Behaviour())
         age = self.now - pod.created_at
         crashed = behaviour.crashes_after_seconds is not None and age >= behaviour.crashes_after_seconds
-        ill = behaviour.never_ready or behaviour.refuses is not None or crashed
+        ill = behaviour.never_ready or behaviour.refuses is not None or crashed or pod.unschedulable is not None
         return not ill and not pod.terminating and age >= behaviour.ready_after_seconds
 
     # What the operator does
 
-    def step(self) -> Plan:
-        """One pass of the operator: observe, decide, carry out, report."""
-        seen = self.observe()
+    def step(self, seen: Observation | None = None) -> Plan:
+        """One pass of the operator: observe (or act on what was read earlier), decide, carry out, report."""
+        seen = self.observe() if seen is None else seen
         plan = decide(seen)
         for action in plan.actions:
             self.write(action)
         for report in plan.revisions:
-            record = self.revisions.get(report.name)
-            if record is not None and record.status != report.status:
-                self._count_write()
-                self.revisions[report.name] = replace(record, status=report.status)
-        if plan.status != self.status:
-            self._count_write()
-            self.status = plan.status
+            self._report_revision(seen, report)
+        if plan.status != seen.status:
+            self._report(seen, plan)
         self.evidence = plan.evidence
         self.log.extend(f"event {event.type} {event.reason}: {event.message}" for event in plan.events)
         return plan
+
+    def _report_revision(self, seen: Observation, report: RevisionReport) -> None:
+        record, read = self.revisions.get(report.name), seen.revision(report.name)
+        if record is None or read is None or record.status == report.status:
+            return
+        if record.status is not read.status:
+            self.conflicts += 1
+            return
+        with self._counted():
+            self.revisions[report.name] = replace(record, status=report.status)
+
+    def _report(self, seen: Observation, plan: Plan) -> None:
+        if seen.resource_version != str(self.versions):
+            self.conflicts += 1
+            return
+        with self._counted():
+            self.status = plan.status
+            self.versions += 1
 
     def restart_operator(self) -> None:
         """The operator forgets everything it held in memory."""
         self.evidence = None
         self.keys_applied = False
+        self.die_after_writes = None
 
-    def _count_write(self) -> None:
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """One write: the operator may die before it, or never hear of it."""
         if self.die_after_writes is not None and self.writes >= self.die_after_writes:
-            raise Killed
+            raise KilledError
         self.writes += 1
+        yield
+        if self.lose_reply_of_write == self.writes:
+            raise ReplyLostError
 
     def write(self, action: Action) -> None:
         """Carry one action out."""
-        self._count_write()
-        match action:
-            case ApplyKeys():
-                self.keys_applied = True
-            case SetWeights(manifest=manifest):
-                self._check_weights(action)
-                self.live[f"HTTPRoute/{self.name}"] = _plain(manifest)
-            case Apply(manifest=manifest):
-                self._apply(_plain(manifest))
-            case Delete(kind=kind, name=name):
-                self._delete(kind, name)
+        with self._counted():
+            match action:
+                case ApplyKeys():
+                    self.keys_applied = True
+                case SetWeights(manifest=manifest):
+                    self._check_weights(action)
+                    self.live = {**self.live, f"HTTPRoute/{self.name}": _plain(manifest)}
+                case Apply(manifest=manifest):
+                    self._apply(_plain(manifest))
+                case Delete(kind=kind, name=name):
+                    self._delete(kind, name)
 
     def _check_weights(self, action: SetWeights) -> None:
+        assert self.gateway_api, "no route can be written where HTTPRoute is not known"
         assert sum(action.weights.values()) == 100, "weights sum to 100"
         named = {ref["name"]: ref["weight"] for ref in action.manifest["spec"]["rules"][0]["backendRefs"]}
         assert named == dict(action.weights), "the manifest says what the action says"
@@ -288,7 +357,7 @@ class World:
             self._start_resolve(manifest)
         else:
             manifest["metadata"]["uid"] = f"uid-{kind}-{name}"
-            self.live[f"{kind}/{name}"] = manifest
+            self.live = {**self.live, f"{kind}/{name}": manifest}
             self._scale()
 
     def _delete(self, kind: str, name: str) -> None:
@@ -298,7 +367,9 @@ class World:
             self.revisions.pop(name, None)
         else:
             assert kind != "Deployment" or self.weights().get(name, 0) == 0, "no pods leave while they have weight"
-            self.live.pop(f"{kind}/{name}", None)
+            if kind == "Deployment":
+                self.deleted_deployments.append((self.now, name))
+            self.live = {key: object_ for key, object_ in self.live.items() if key != f"{kind}/{name}"}
             self._scale()
 
     def _start_resolve(self, manifest: dict[str, Any]) -> None:
@@ -328,10 +399,17 @@ class World:
                 self._start_pod(name)
 
     def _start_pod(self, revision: str) -> None:
+        if not any(pod.revision == revision and pod.purpose == "serve" for pod in self.pods):
+            self._forget_counts(revision)
         record = self.revisions[revision]
         number = self.random.getrandbits(24)
         name = f"{revision}-{number:06x}"
-        self.pods.append(Pod(name, f"uid-{name}", revision, record.spec.model.uri, self.now))
+        pod = Pod(name, f"uid-{name}", revision, record.spec.model.uri, self.now, unschedulable=self.unschedulable)
+        self.pods.append(pod)
+
+    def _forget_counts(self, revision: str) -> None:
+        self.starts[revision] = self.starts.get(revision, 0) + 1
+        self.counts = {key: counted for key, counted in self.counts.items() if key[0] != revision}
 
     # What time does
 
@@ -356,12 +434,31 @@ class World:
             pod.end, pod.restarts = ContainerEnd(1, "Error", "", self.now), 3
 
     def kill_pods(self, revision: str) -> None:
-        """Every pod of the revision is deleted; its Deployment makes new ones."""
-        self.pods = [pod for pod in self.pods if pod.revision != revision]
+        """Every serving pod of the revision is deleted; its Deployment makes new ones."""
+        self.pods = [pod for pod in self.pods if pod.revision != revision or pod.purpose != "serve"]
         self._scale()
+
+    def edit_route(self, weights: Mapping[str, int]) -> None:
+        """Someone writes other weights into the route by hand and leaves the rest as it is."""
+        manifest = _plain(self.live[f"HTTPRoute/{self.name}"])
+        manifest["spec"]["rules"][0]["backendRefs"] = [
+            {"name": name, "port": 8080, "weight": weight} for name, weight in weights.items()
+        ]
+        self.live = {**self.live, f"HTTPRoute/{self.name}": manifest}
+
+    def delete_route(self) -> None:
+        """Someone deletes the route."""
+        self.live = {key: manifest for key, manifest in self.live.items() if not key.startswith("HTTPRoute/")}
+
+    def lose_gateway_api(self) -> None:
+        """Someone removes the Gateway API's definitions, and with them every route."""
+        self.gateway_api = False
+        self.delete_route()
 
     def _serve(self, seconds: float) -> None:
         cohort, ready = self.cohort(), self.ready()
+        if cohort is None:
+            self.split_since = self.now
         for revision, weight in self.weights().items():
             mean = self.traffic.requests_per_second * seconds * weight / 100
             requests = int(mean) + (self.random.random() < mean - int(mean))
@@ -383,46 +480,46 @@ class World:
         counted.predictions += requests - refused
         labelled = self._binomial(requests - refused, self.traffic.label_share)
         right = self._right(labelled, self._accuracy(behaviour))
-        slow_right, slow_wrong = self.traffic.delay_right_seconds, self.traffic.delay_wrong_seconds
-        if not slow_right and not slow_wrong:
+        if not self.traffic.delay_right_seconds and not self.traffic.delay_wrong_seconds:
             self._count_labels(revision, cohort, float(labelled), right)
             return
-        for _ in range(round(right)):
-            self._later(slow_right, revision, cohort, 1.0)
-        for _ in range(labelled - round(right)):
-            self._later(slow_wrong, revision, cohort, 0.0)
+        self._later(round(right), self.traffic.delay_right_seconds, revision, cohort, 1.0)
+        self._later(labelled - round(right), self.traffic.delay_wrong_seconds, revision, cohort, 0.0)
 
     def _accuracy(self, behaviour: Behaviour) -> float:
-        if self.weights() and self.cohort() is None:
-            self.split_since = self.now
         gone = min(1.0, (self.now - self.split_since) / self.traffic.harder_over_seconds)
         return behaviour.accuracy - self.traffic.harder_by * gone
 
     def _right(self, requests: int, accuracy: float) -> float:
         """Σ of the shares of right rows over the requests; rows of one request may go wrong together."""
-        if self.traffic.rows == 1:
+        if self.traffic.rows == 1 or requests == 0:
             return float(self._binomial(requests, accuracy))
-        rho, total = self.traffic.correlation, 0.0
-        concentration = (1 - rho) / rho if rho else 1e6
-        for _ in range(requests):
-            mine = self.random.betavariate(accuracy * concentration, (1 - accuracy) * concentration)
-            total += self._binomial(self.traffic.rows, mine) / self.traffic.rows
-        return total
+        rho = self.traffic.correlation
+        if not rho:
+            return self._binomial(requests * self.traffic.rows, accuracy) / self.traffic.rows
+        concentration = (1 - rho) / rho
+        each = self.draws.beta(accuracy * concentration, (1 - accuracy) * concentration, size=requests)
+        return float(self.draws.binomial(self.traffic.rows, each).sum()) / self.traffic.rows
 
-    def _later(self, delay_seconds: float, revision: str, cohort: str, right: float) -> None:
-        due = self.now + (self.random.expovariate(1 / delay_seconds) if delay_seconds else 0.0)
-        self.pending_labels.append((due, revision, cohort, 1.0, right))
+    def _later(self, count: int, delay_seconds: float, revision: str, cohort: str, right: float) -> None:
+        if count:
+            due = np.sort(self.now + self.draws.exponential(delay_seconds, size=count))
+            self.pending_labels.append(Pending(due, revision, cohort, right))
 
     def _label(self) -> None:
-        due = [label for label in self.pending_labels if label[0] <= self.now]
-        if due:
-            self.pending_labels = [label for label in self.pending_labels if label[0] > self.now]
-        for _, revision, cohort, labelled, right in due:
-            self._count_labels(revision, cohort, labelled, right)
+        for batch in self.pending_labels:
+            come = int(np.searchsorted(batch.due, self.now, side="right"))
+            if come > batch.posted:
+                new = float(come - batch.posted)
+                self._count_labels(batch.revision, batch.cohort, new, new * batch.right)
+                batch.posted = come
+        self.pending_labels = [batch for batch in self.pending_labels if batch.posted < len(batch.due)]
 
     def _count_labels(self, revision: str, cohort: str, labelled: float, right: float) -> None:
         """Labels are posted to stable's pods, which count them for whichever revision predicted."""
         stable = self.status.stable.revision if self.status.stable else revision
+        if not labelled or not self.ready().get(stable):
+            return
         counted = self.counts.setdefault((stable, cohort), Counts())
         sums = counted.labels.setdefault(revision, [0.0, 0.0])
         sums[0] += labelled
@@ -432,13 +529,7 @@ class World:
     def _binomial(self, n: int, p: float) -> int:
         if p <= 0 or n == 0:
             return 0
-        if p >= 1:
-            return n
-        return self.random.binomialvariate(n, p) if hasattr(self.random, "binomialvariate") else self._sum(n, p)
-
-    def _sum(self, n: int, p: float) -> int:
-        draw = self.random.random
-        return sum(draw() < p for _ in range(n))
+        return n if p >= 1 else int(self.draws.binomial(n, p))
 
     # Stories
 
@@ -456,6 +547,19 @@ class World:
         """The user applies another spec."""
         self.spec = _plain(spec)
         self.generation += 1
+        self.versions += 1
+
+    @property
+    def stable(self) -> str:
+        """Name of the trusted revision."""
+        assert self.status.stable is not None
+        return self.status.stable.revision
+
+    @property
+    def candidate(self) -> str:
+        """Name of the revision on trial."""
+        assert self.status.candidate is not None
+        return self.status.candidate.revision
 
 
 def _plain(value: Any) -> Any:
