@@ -70,9 +70,11 @@ class Cluster:
 
     def supervisor(self) -> ProcessRef:
         """Return the process that holds the cluster's network; raise ClusterError if it has none."""
+        if self.mode != "netns":
+            raise ClusterError("Only a cluster of --mode netns has a network that programs can enter.")
         found = read_references(self.paths.processes).get("supervisor")
-        if self.mode != "netns" or found is None:
-            raise ClusterError("Only a running cluster of --mode netns has a network to enter.")
+        if found is None:
+            raise ClusterError("The cluster does not run. Start it with: serin cluster up")
         return found
 
     def inside_command(self, argv: Sequence[str | Path]) -> list[str]:

@@ -1,9 +1,14 @@
 """Install the Gateway API and Traefik as its implementation, alike on every kind of cluster."""
 
+import http.client
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 from serin_cli.cluster import binaries
 from serin_cli.cluster.access import Cluster
+from serin_cli.cluster.errors import ClusterError
+from serin_cli.cluster.processes import wait_until
 from serin_cli.cluster.program_images import ensure_program_image
 from serin_cli.cluster.progress import Progress
 
@@ -33,4 +38,25 @@ def install(cluster: Cluster, progress: Progress) -> None:
         stage.say("waiting for the Gateway to be programmed")
         programmed = ["--for=condition=Programmed", "gateway/public"]
         cluster.kubectl(*where, *wait, *programmed, timeout=READY_SECONDS + 10)
+        if cluster.gateway_port:
+            stage.say("waiting for its first answer")
+            wait_for_answer(cluster.gateway_url)
         stage.finish(f"{NAMESPACE}/public")
+
+
+def wait_for_answer(url: str) -> None:
+    """Wait until the gateway answers anything at all; its Service is the last to know that it is ready."""
+    if not wait_until(lambda: _answers(url), READY_SECONDS, every=0.1):
+        raise ClusterError(f"The gateway is ready but does not answer at {url}. Does another program use the port?")
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5.0):  # noqa: S310 - the address is our own
+            return True
+    except urllib.error.HTTPError as error:
+        # A route for this address need not exist.
+        error.close()
+        return True
+    except (OSError, http.client.HTTPException):
+        return False

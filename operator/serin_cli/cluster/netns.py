@@ -11,13 +11,15 @@ from serin_cli.cluster.errors import ClusterError
 from serin_cli.cluster.forward import Forward, choose_port
 from serin_cli.cluster.packages import find, plugin_directory
 from serin_cli.cluster.paths import Paths
-from serin_cli.cluster.processes import read_references, reference, wait_until, write_references
+from serin_cli.cluster.processes import read_references, wait_until
 from serin_cli.cluster.progress import Stage
 from serin_cli.cluster.run import succeeds
 
 PREFERRED_API_PORT = 16443
 PREFERRED_GATEWAY_PORT = 8000
 READY_SECONDS = 180.0
+SUPERVISOR = "serin_cli.cluster.supervisor"
+SUPERVISOR_SECONDS = 30.0
 # A Unix socket's path has a fixed room in the kernel.
 LONGEST_SOCKET_PATH = 100
 
@@ -45,18 +47,19 @@ def start(paths: Paths, api_port: int | None, gateway_port: int | None) -> tuple
     plan_file = paths.config / "plan.json"
     plan_file.write_text(json.dumps(plan, indent=2))
     with (paths.logs / "supervisor.log").open("ab") as log:
-        # It stays when this program ends and when the user's terminal closes.
-        process = subprocess.Popen(
-            [sys.executable, "-m", "serin_cli.cluster.supervisor", str(plan_file)],
+        # In a session of its own and no child of ours: it stays when this program or the user's terminal ends.
+        subprocess.run(
+            [find("setsid") or "setsid", "--fork", sys.executable, "-m", SUPERVISOR, str(plan_file)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             cwd="/",
-            start_new_session=True,
+            check=True,
+            timeout=30,
         )
-    # Recorded here as well, so that hardly a moment passes in which it runs and nobody knows it.
-    if not paths.processes.exists():
-        write_references(paths.processes, {"supervisor": reference(process.pid)})
+    # It records itself before it does anything else.
+    if not wait_until(lambda: _supervised(paths), SUPERVISOR_SECONDS):
+        raise ClusterError(f"The cluster's supervisor did not start:\n{log_tail(paths)}")
     return api, gateway
 
 

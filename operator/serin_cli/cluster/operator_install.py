@@ -63,4 +63,4 @@ def _lacks(root: Path | None) -> str:
     absent = [str(path.relative_to(root)) for path in wanted if not path.exists()]
     if not list((root / "dist").glob("*.whl")):
         absent.append("a wheel in dist/")
-    return f"the source tree has no {', '.join(absent)} yet (make images builds dist/)" if absent else ""
+    return f"the source tree has no {', '.join(absent)} yet (make dist)" if absent else ""

@@ -26,6 +26,7 @@ NEEDED = {
     "unshare": "util-linux",
     "nsenter": "util-linux",
     "setpriv": "util-linux",
+    "setsid": "util-linux",
 }
 POLICY = Path("/usr/sbin/policy-rc.d")
 
