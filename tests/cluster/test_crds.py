@@ -92,9 +92,7 @@ ACCEPTED = {
     ),
     "an environment variable": ((f"{SERVING}.env", [{"name": "OMP_NUM_THREADS", "value": "1"}]),),
     "a toleration of every taint": ((f"{SERVING}.tolerations", [{"operator": "Exists"}]),),
-    "a toleration of one value": (
-        (f"{SERVING}.tolerations", [{"key": "gpu", "value": "a", "effect": "NoSchedule"}]),
-    ),
+    "a toleration of one value": ((f"{SERVING}.tolerations", [{"key": "gpu", "value": "a", "effect": "NoSchedule"}]),),
     "two listeners of one Gateway": (
         (
             f"{TRAFFIC}.parentRefs",

@@ -33,9 +33,5 @@ class Condition(ApiModel):
         int | None, Field(ge=0, description="Generation of the object that this was observed at.")
     ] = None
     last_transition_time: Annotated[Timestamp, Field(description="When the status last changed.")]
-    reason: Annotated[
-        str, Field(min_length=1, max_length=1024, description="One word for programs, in CamelCase.")
-    ]
-    message: Annotated[
-        str, Field(max_length=32768, description="A sentence for people: what, and what to do.")
-    ]
+    reason: Annotated[str, Field(min_length=1, max_length=1024, description="One word for programs, in CamelCase.")]
+    message: Annotated[str, Field(max_length=32768, description="A sentence for people: what, and what to do.")]

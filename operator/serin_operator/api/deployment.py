@@ -105,9 +105,7 @@ class ResourceQuantities(ApiModel):
 class Toleration(ApiModel):
     """A taint that serving pods tolerate, as in a Pod."""
 
-    key: Annotated[str | None, Field(max_length=316, description="Taint key; absent matches all keys.")] = (
-        None
-    )
+    key: Annotated[str | None, Field(max_length=316, description="Taint key; absent matches all keys.")] = None
     operator: Annotated[
         Literal["Exists", "Equal"] | None, Field(description="How value is compared; Equal by default.")
     ] = None
@@ -120,9 +118,7 @@ class Toleration(ApiModel):
 class LocalReference(ApiModel):
     """An object of this namespace."""
 
-    name: Annotated[
-        str, Field(min_length=1, max_length=253, pattern=NAME_PATTERN, description="Name of the object.")
-    ]
+    name: Annotated[str, Field(min_length=1, max_length=253, pattern=NAME_PATTERN, description="Name of the object.")]
 
 
 class Serving(ApiModel):
@@ -130,9 +126,7 @@ class Serving(ApiModel):
 
     replicas: Annotated[
         int | None,
-        Field(
-            ge=1, le=1000, description="Serving pods of the stable revision at full capacity; 1 by default."
-        ),
+        Field(ge=1, le=1000, description="Serving pods of the stable revision at full capacity; 1 by default."),
     ] = None
     image: Annotated[
         str | None,
@@ -147,9 +141,7 @@ class Serving(ApiModel):
     ] = None
     env: Annotated[
         tuple[EnvironmentVariable, ...] | None,
-        Field(
-            max_length=64, description="Further environment variables; names starting SERIN_ are Serin's own."
-        ),
+        Field(max_length=64, description="Further environment variables; names starting SERIN_ are Serin's own."),
         Schema(
             list_type="map",
             list_map_keys=("name",),
@@ -180,9 +172,7 @@ class Serving(ApiModel):
 class ParentReference(ApiModel):
     """The Gateway that takes the traffic in."""
 
-    name: Annotated[
-        str, Field(min_length=1, max_length=253, pattern=NAME_PATTERN, description="Name of the Gateway.")
-    ]
+    name: Annotated[str, Field(min_length=1, max_length=253, pattern=NAME_PATTERN, description="Name of the Gateway.")]
     namespace: Annotated[
         str | None,
         Field(
@@ -216,9 +206,7 @@ class Traffic(ApiModel):
     ]
     hostnames: Annotated[
         tuple[Hostname, ...] | None,
-        Field(
-            max_length=16, description="Host names that the route answers; all of the listener's by default."
-        ),
+        Field(max_length=16, description="Host names that the route answers; all of the listener's by default."),
         Schema(list_type="set"),
     ] = None
 
@@ -261,9 +249,7 @@ class Rollout(ApiModel):
     deadline: Annotated[
         Duration | None,
         Field(
-            description=(
-                "Time for the whole trial, paused time not counted; by default twice the steps and an hour."
-            )
+            description=("Time for the whole trial, paused time not counted; by default twice the steps and an hour.")
         ),
         Schema(
             rules=(
@@ -304,9 +290,7 @@ class Verdicts(ApiModel):
 class AccuracyGate(ApiModel):
     """Live accuracy, from labels posted to /v1/feedback."""
 
-    mode: Annotated[
-        Mode | None, Field(description="Enforce decides (the default); Observe only reports.")
-    ] = None
+    mode: Annotated[Mode | None, Field(description="Enforce decides (the default); Observe only reports.")] = None
     min: Annotated[
         float | None,
         Field(ge=0, le=1, description="Lowest accuracy that is acceptable; no floor by default."),
@@ -321,9 +305,7 @@ class AccuracyGate(ApiModel):
     ] = None
     label_delay: Annotated[
         Duration | None,
-        Field(
-            description="How late labels usually come; coverage counts older predictions only; 0s by default."
-        ),
+        Field(description="How late labels usually come; coverage counts older predictions only; 0s by default."),
     ] = None
     min_label_coverage: Annotated[
         float | None,
@@ -338,14 +320,10 @@ class AccuracyGate(ApiModel):
 class ErrorRateGate(ApiModel):
     """Requests that the model server failed (5xx) or refused (4xx)."""
 
-    mode: Annotated[
-        Mode | None, Field(description="Enforce decides (the default); Observe only reports.")
-    ] = None
+    mode: Annotated[Mode | None, Field(description="Enforce decides (the default); Observe only reports.")] = None
     max: Annotated[
         float | None,
-        Field(
-            gt=0, lt=1, description="Highest acceptable share of failed or refused requests; 0.01 by default."
-        ),
+        Field(gt=0, lt=1, description="Highest acceptable share of failed or refused requests; 0.01 by default."),
     ] = None
 
 
@@ -355,9 +333,7 @@ class Gates(ApiModel):
     accuracy: Annotated[
         AccuracyGate | None, Field(description="Live accuracy against stable and, with min, absolutely.")
     ] = None
-    error_rate: Annotated[
-        ErrorRateGate | None, Field(description="Failed and refused requests against stable.")
-    ] = None
+    error_rate: Annotated[ErrorRateGate | None, Field(description="Failed and refused requests against stable.")] = None
 
 
 class ModelDeploymentSpec(ApiModel):
@@ -384,8 +360,7 @@ class ModelDeploymentSpec(ApiModel):
         bool | None,
         Field(
             description=(
-                "Keeps the candidate's weight where it is and stops the clocks; a failing gate still rolls "
-                "back."
+                "Keeps the candidate's weight where it is and stops the clocks; a failing gate still rolls back."
             )
         ),
     ] = None
@@ -441,9 +416,7 @@ class CandidateStatus(ApiModel):
     step: Annotated[
         int, Field(description="Index of the step; -1 before the first, the number of steps while promoting.")
     ] = -1
-    cohort: Annotated[str | None, Field(max_length=128, description="Cohort of the requests split now.")] = (
-        None
-    )
+    cohort: Annotated[str | None, Field(max_length=128, description="Cohort of the requests split now.")] = None
     cohort_number: Annotated[int, Field(description="Rises at every change of weight and never repeats.")] = 0
     step_started_at: Annotated[
         Timestamp | None,
@@ -453,9 +426,7 @@ class CandidateStatus(ApiModel):
     deadline_at: Annotated[
         Timestamp | None, Field(description="When the trial runs out of time; moves on while it is paused.")
     ] = None
-    paused_since: Annotated[Timestamp | None, Field(description="When the trial was paused, if it is.")] = (
-        None
-    )
+    paused_since: Annotated[Timestamp | None, Field(description="When the trial was paused, if it is.")] = None
     outcome: Annotated[
         Literal["Rejected", "Undecided", "Aborted", "Superseded", "Failed"] | None,
         Field(description="How the trial has ended, while its traffic is being taken back."),
@@ -463,9 +434,7 @@ class CandidateStatus(ApiModel):
     not_ready_since: Annotated[
         Timestamp | None, Field(description="When the candidate lost its last ready pod, if it has none.")
     ] = None
-    dips: Annotated[
-        int, Field(description="How often in this trial the candidate had no ready pod left.")
-    ] = 0
+    dips: Annotated[int, Field(description="How often in this trial the candidate had no ready pod left.")] = 0
     policy: Annotated[
         str | None,
         Field(max_length=16, description="Hash of the gates and steps that the trial is judged by."),
@@ -491,9 +460,7 @@ class LastRollback(ApiModel):
     from_: Annotated[str, Field(alias="from", max_length=63, description="Revision that was rolled back.")]
     to: Annotated[str, Field(max_length=63, description="Revision that answers again.")]
     gate: Annotated[str, Field(max_length=63, description="Gate that failed, or the reason.")]
-    evidence: Annotated[
-        str, Field(max_length=1024, description="The numbers, so that a person can recompute.")
-    ]
+    evidence: Annotated[str, Field(max_length=1024, description="The numbers, so that a person can recompute.")]
     time: Annotated[Timestamp, Field(description="When the weight went back.")]
 
 
@@ -537,9 +504,7 @@ class ModelDeploymentStatus(ApiModel):
     worst_gate: Annotated[
         str | None, Field(max_length=128, description="The gate that matters most now, with its verdict.")
     ] = None
-    samples: Annotated[
-        int | None, Field(description="Candidate samples behind the gate that matters most now.")
-    ] = None
+    samples: Annotated[int | None, Field(description="Candidate samples behind the gate that matters most now.")] = None
     rejected: Annotated[
         tuple[Rejection, ...],
         Field(max_length=50, description="Revisions that are not tried again unless the spec changes."),
@@ -557,9 +522,7 @@ class ModelDeploymentStatus(ApiModel):
 class ModelDeployment(ApiModel):
     """A model in production: what serves it, how a new one is rolled out, and what must hold."""
 
-    spec: Annotated[
-        ModelDeploymentSpec, Field(description="What the user wants. The operator never writes it.")
-    ]
+    spec: Annotated[ModelDeploymentSpec, Field(description="What the user wants. The operator never writes it.")]
     status: Annotated[
         ModelDeploymentStatus | None, Field(description="What Serin says. Only the operator writes it.")
     ] = None

@@ -11,12 +11,8 @@ from serin_operator.api.markers import Rule, Schema
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 """Names of most Kubernetes objects: lower-case labels joined by dots (RFC 1123)."""
 
-QUANTITY_PATTERN = (
-    r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+))?$"
-)
-Quantity = Annotated[
-    Annotated[str, Field(max_length=64, pattern=QUANTITY_PATTERN)] | int, Schema(int_or_string=True)
-]
+QUANTITY_PATTERN = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+))?$"
+Quantity = Annotated[Annotated[str, Field(max_length=64, pattern=QUANTITY_PATTERN)] | int, Schema(int_or_string=True)]
 """An amount as Kubernetes writes it, such as 500m or 2Gi."""
 
 Hostname = Annotated[

@@ -40,9 +40,7 @@ class Schema:
     int_or_string: bool = False
     format: str | None = None
 
-    def __get_pydantic_json_schema__(
-        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """Add these keys to what pydantic says of the field; rules of several markers add up."""
         schema = {**handler(core_schema), **self._keys()}
         validations = [*schema.get("x-kubernetes-validations", ()), *(r.as_validation() for r in self.rules)]

@@ -40,13 +40,9 @@ class ModelRevisionSpec(ApiModel):
 class ModelRevisionStatus(ApiModel):
     """How the revision fared."""
 
-    verdict: Annotated[
-        Verdict | None, Field(description="Where the revision stands or how its trial ended.")
-    ] = None
+    verdict: Annotated[Verdict | None, Field(description="Where the revision stands or how its trial ended.")] = None
     reason: Annotated[str | None, Field(max_length=64, description="Why.")] = None
-    message: Annotated[str | None, Field(max_length=4096, description="One sentence with the numbers.")] = (
-        None
-    )
+    message: Annotated[str | None, Field(max_length=4096, description="One sentence with the numbers.")] = None
     updated_at: Annotated[Timestamp | None, Field(description="When this was written.")] = None
     evidence: Annotated[
         dict[str, Any] | None,

@@ -38,9 +38,7 @@ def structural(model: type[BaseModel]) -> Json:
 
 def _convert(schema: Json, definitions: Json) -> Json:
     """One node. A field's own words win over those of the type it refers to."""
-    node = {
-        key: value for key, value in _inlined(schema, definitions).items() if key not in ("title", "$defs")
-    }
+    node = {key: value for key, value in _inlined(schema, definitions).items() if key not in ("title", "$defs")}
     _translate_constant(node)
     _translate_exclusive_bounds(node)
     if node.pop("x-kubernetes-int-or-string", False):

@@ -41,9 +41,7 @@ class Wine(ApiModel):
     best_grape: Annotated[Grape | None, Field(description="The best of them.")] = None
     plain_grape: Grape | None = None
     amounts: Annotated[dict[str, Quantity] | None, Field(max_length=2, description="Amounts.")] = None
-    rest: Annotated[dict[str, Any] | None, Field(description="The rest."), Schema(preserve_unknown=True)] = (
-        None
-    )
+    rest: Annotated[dict[str, Any] | None, Field(description="The rest."), Schema(preserve_unknown=True)] = None
     bottled_at: Annotated[Timestamp | None, Field(description="When.")] = None
     word: Annotated[Short, Field(description="A word."), Schema(rules=(Rule("self != 'b'", "not b"),))]
 
