@@ -19,9 +19,15 @@ CRD_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 @pytest.fixture(scope="session")
 def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """A server alone, without nodes and controllers; its end takes everything with it."""
-    missing = servers.missing_programs()
-    if missing:
-        pytest.skip(f"{', '.join(missing)} not found; `serin cluster up` builds what Debian does not have")
+    _skip_without_programs()
+    with servers.running(tmp_path_factory.mktemp("api-server")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def empty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """A server of one module's own, for tests that install and remove what the others share."""
+    _skip_without_programs()
     with servers.running(tmp_path_factory.mktemp("api-server")) as server:
         yield server
 
@@ -35,6 +41,12 @@ def served(api_server: ApiServer) -> ApiServer:
         assert answer.ok, answer.message
         _wait_until_served(api_server, crd["spec"]["names"]["plural"])
     return api_server
+
+
+def _skip_without_programs() -> None:
+    missing = servers.missing_programs()
+    if missing:
+        pytest.skip(f"{', '.join(missing)} not found; `serin cluster up` builds what Debian does not have")
 
 
 def _wait_until_served(server: ApiServer, plural: str) -> None:
