@@ -69,7 +69,7 @@ def judge_accuracy(evidence: Evidence, gate: AccuracyPolicy, share: float, cohor
 
 def _case(evidence: Evidence, gate: AccuracyPolicy, share: float, current: CohortEvidence | None, now: float) -> _Case:
     candidate, stable = evidence.total("candidate"), evidence.total("stable")
-    difference = formulas.stratified(label_strata(evidence))
+    difference = formulas.stratified(label_strata(evidence), gate.max_drop)
     halves = 0.0 if gate.minimum is None else math.log(2.0)
     worse = log10(evidence.log_e(ACCURACY) - halves)
     low = log10(formulas.LOG_SMALLEST if gate.minimum is None else _log_e_low(candidate, gate) - halves)

@@ -76,7 +76,8 @@ def samples_needed(difference: formulas.Difference, samples: float, limit: float
     if gap <= 0.0 or samples <= 0.0:
         return None
     information = formulas.information_for(gap, formulas.tau(limit, level), level)
-    return max(SAMPLES_MIN, math.ceil(samples * information / difference.information))
+    needed = samples * information / difference.information
+    return max(SAMPLES_MIN, float(math.ceil(needed))) if math.isfinite(needed) else None
 
 
 def too_few(candidate: float, stable: float, candidate_all: float, stable_all: float) -> bool:

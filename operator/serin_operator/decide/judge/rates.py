@@ -63,7 +63,7 @@ def judge_error_rate(evidence: Evidence, gate: ErrorRatePolicy, share: float, co
 
 def _case(evidence: Evidence, gate: ErrorRatePolicy, share: float, current: CohortEvidence | None) -> _Case:
     candidate, stable = evidence.total("candidate"), evidence.total("stable")
-    difference = formulas.stratified(request_strata(evidence))
+    difference = formulas.stratified(request_strata(evidence), gate.maximum)
     worse = log10(evidence.log_e(ERROR_RATE))
     value, reference = _rate(candidate), _rate(stable)
     bound = None
@@ -118,7 +118,7 @@ def _needed(candidate: ArmCounts, difference: Difference | None, limit: float) -
             low = middle
         else:
             high = middle
-    return math.ceil(high)
+    return float(math.ceil(high))
 
 
 def _fail(case: _Case) -> Finding | None:

@@ -1,0 +1,66 @@
+"""Small builders: what pods answer, and policies, for the tests of the judge."""
+
+from __future__ import annotations
+
+from serin_contract.stats import CohortStats, LabelCounts, PodStats
+from serin_operator.decide.observation import StatsAnswer
+from serin_operator.decide.policy import AccuracyPolicy, ErrorRatePolicy, Policy
+
+COHORT = "c.1.x"
+Labels = tuple[float, float]
+"""labelled, correct"""
+
+
+def policy(
+    *,
+    minimum: float | None = None,
+    max_drop: float = 0.02,
+    delay: float = 0.0,
+    coverage: float = 0.8,
+    accuracy: bool = True,
+    maximum: float | None = None,
+    budget: float = 0.05,
+) -> Policy:
+    return Policy(
+        replicas=2,
+        steps=(),
+        deadline_seconds=3600.0,
+        on_deadline="Pause",
+        false_rollback_budget=budget,
+        accuracy=AccuracyPolicy("Enforce", minimum, max_drop, delay, coverage) if accuracy else None,
+        error_rate=ErrorRatePolicy("Enforce", maximum) if maximum is not None else None,
+        revision_history_limit=10,
+        paused=False,
+    )
+
+
+def served(
+    requests: int = 0,
+    *,
+    failed: int = 0,
+    refused: int = 0,
+    predictions: float | None = None,
+    candidate: Labels = (0.0, 0.0),
+    stable: Labels = (0.0, 0.0),
+) -> CohortStats:
+    """One pod's counters in one cohort."""
+    return CohortStats(
+        requests=requests,
+        predictions=float(requests - failed - refused) if predictions is None else predictions,
+        refused=refused,
+        failed=failed,
+        labels={"c": LabelCounts(*candidate), "s": LabelCounts(*stable)},
+    )
+
+
+def answer(
+    pod: str, revision: str, cohorts: dict[str, CohortStats] | CohortStats, started_at: str = "start-1"
+) -> StatsAnswer:
+    """What one pod answers; a lone cohort is the current one."""
+    of = cohorts if isinstance(cohorts, dict) else {COHORT: cohorts}
+    return StatsAnswer(pod, revision, PodStats(revision, pod, started_at, cohorts=of))
+
+
+def both(candidate: CohortStats, stable: CohortStats, started_at: str = "start-1") -> tuple[StatsAnswer, StatsAnswer]:
+    """One pod of each arm in the current cohort."""
+    return answer("pod-c", "c", candidate, started_at), answer("pod-s", "s", stable, started_at)
