@@ -93,6 +93,8 @@ async def run(config: Settings, kubeconfig: Path | None = None, origin: Origin =
             settings=kopf_settings(),
             standalone=True,
             clusterwide=True,
+            # Named here, because Kopf would look the user up, and the image has none for this user id.
+            identity=config.pod_name,
             stop_flag=operator.stopping,
         )
     finally:
