@@ -107,11 +107,13 @@ def _seconds_until_retired(situation: Situation, revision: str) -> float:
 
 
 def _stray_resolve_pods(situation: Situation) -> list[Action]:
-    """Resolve pods of revisions that are no longer asked for."""
+    """Resolve pods of revisions that are no longer asked for, or that have their record already."""
     return [
         Delete("v1", "Pod", pod.name, pod.uid)
         for pod in situation.seen.pods
-        if pod.purpose == "resolve" and pod.revision != situation.target and not pod.terminating
+        if pod.purpose == "resolve"
+        and not pod.terminating
+        and (pod.revision != situation.target or situation.seen.revision(pod.revision) is not None)
     ]
 
 
