@@ -16,6 +16,7 @@ CHECKS: tuple[Check, ...] = (
     narrowing.never_gets_ready,
     narrowing.runs_out_of_time,
     narrowing.loses_readiness,
+    narrowing.finds_route_wider,
     narrowing.recovers_readiness,
     narrowing.changes_policy,
     narrowing.finds_route_changed,

@@ -110,21 +110,45 @@ def changes_policy(trial: Trial) -> Draft | None:
     return replace(draft, candidate=changed)
 
 
+def finds_route_wider(trial: Trial) -> Draft | None:
+    """Someone gave the candidate more than is recorded: it goes back at once, whatever else is going on."""
+    have, recorded = trial.route_weight, trial.candidate.weight
+    if have <= recorded:
+        return None
+    message = f"the route was found at {have} % instead of {recorded} %; it is set back under a new cohort"
+    return _repair(trial, message)
+
+
 def finds_route_changed(trial: Trial) -> Draft | None:
-    """Someone else wrote the route. Found wider, it goes back; found narrower, the trial stays there."""
-    candidate = trial.candidate
-    if candidate.step_started_at is None or candidate.step < 0 or trial.route_stands:
+    """Someone else wrote the route. Found narrower, the trial stays there; else it is set as recorded."""
+    candidate, seen = trial.candidate, trial.situation.seen
+    if candidate.step_started_at is None or trial.route_stands or not seen.gateway_api:
         return None
     have, recorded = trial.route_weight, candidate.weight
-    if have < recorded and trial.situation.seen.route is not None:
+    if trial.situation.route_stands({trial.stable: 100, candidate.revision: 0}, None):
+        return _begins_anew(trial)
+    if have < recorded and seen.route is not None:
         steps = trial.situation.policy.steps
         step = max((i for i, step in enumerate(steps) if step.weight <= have), default=0)
         message = f"the route was found at {have} % instead of {recorded} %; the trial goes on from there"
         draft = trial.draft(Phase.Holding, "RouteChanged", message)
         draft = replace(draft, candidate=trial.intent(step, have))
         return draft.with_event("Warning", "RouteChanged", message, "Narrow")
-    message = f"the route was not as recorded; it is set to {recorded} % under a new cohort"
-    again = trial.intent(candidate.step, recorded)
+    return _repair(trial, f"the route was not as recorded; it is set to {recorded} % under a new cohort")
+
+
+def _begins_anew(trial: Trial) -> Draft:
+    """Only Serin takes the cohort off a split route: it narrowed, and died before it could record why."""
+    message = (
+        f"the route was narrowed to 0 % and the reason is lost; {trial.candidate.revision} begins at its first step"
+    )
+    waiting = trial.intent(0, 0, not_ready_since=trial.situation.now_text)
+    draft = replace(trial.draft(Phase.Holding, "RouteChanged", message), candidate=waiting)
+    return draft.with_event("Warning", "RouteChanged", message, "Narrow")
+
+
+def _repair(trial: Trial, message: str) -> Draft:
+    again = trial.intent(trial.candidate.step, trial.candidate.weight)
     back = trial.situation.set_weights(trial.weights, again.cohort, narrowing=True)
     draft = replace(trial.draft(Phase.Holding, "RouteChanged", message), candidate=again, weights=back)
     return draft.with_event("Warning", "RouteChanged", message, "Repair")
