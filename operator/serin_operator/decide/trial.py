@@ -137,8 +137,16 @@ def _judged(situation: Situation, candidate: CandidateStatus, stable: str) -> Tr
         now_text=situation.now_text,
         previous=seen.status.gates,
     )
+    if candidate.weight == 100:
+        verdicts = _kept(verdicts, seen.status.gates)
     gates = (availability.judge(seen, candidate), *verdicts)
     return Trial(situation, candidate, stable, gates, evidence)
+
+
+def _kept(verdicts: tuple[GateStatus, ...], before: tuple[GateStatus, ...]) -> tuple[GateStatus, ...]:
+    """With all traffic on the candidate nothing is split any more: the words that led here stay."""
+    known = {gate.name: gate for gate in before}
+    return tuple(known.get(gate.name, gate) if gate.verdict == "NoData" else gate for gate in verdicts)
 
 
 def with_evidence(trial: Trial, draft: Draft) -> Draft:
