@@ -26,6 +26,7 @@ REMEMBERED: tuple[Outcome, ...] = ("Rejected", "Undecided", "Failed")
 
 REJECTIONS_MAX = 50
 HISTORY_MAX = 20
+_WAITING = "; waiting for a ready pod"
 
 
 def end(
@@ -75,10 +76,13 @@ def withdraw(situation: Situation, candidate: CandidateStatus) -> Draft:
     stable = situation.stable
     assert stable is not None, "a first deployment has no one to take its traffic back to"
     status = situation.seen.status
-    draft = begin(situation, Phase.RollingBack, str(candidate.outcome), status.message or "")
+    message = (status.message or "").partition(_WAITING)[0]
+    draft = begin(situation, Phase.RollingBack, str(candidate.outcome), message)
     draft = replace(draft, evidence=None, retry_after_seconds=TRIAL_POLL_SECONDS / 2)
     draft = _take_back(situation, draft, candidate.revision, stable.revision)
-    if draft.weights is not None or situation.weights.get(candidate.revision, 0) > 0:
+    if draft.weights is not None:
+        return replace(draft, reports=_touched(situation, candidate.revision))
+    if situation.weights.get(candidate.revision, 0) > 0:
         return draft
     if candidate.revision in situation.weights and situation.seen.gateway_api:
         clean = situation.set_weights({stable.revision: 100}, None, narrowing=True)
@@ -118,10 +122,17 @@ def _take_back(situation: Situation, draft: Draft, candidate: str, stable: str) 
     if situation.weights.get(candidate, 0) == 0:
         return draft
     if situation.seen.ready(stable) == 0 and situation.seen.ready(candidate) > 0:
-        waiting = f"{draft.message} Waiting for a ready pod of {stable} before its traffic goes back."
-        return replace(draft, message=waiting if "Waiting for a ready" not in draft.message else draft.message)
+        return replace(draft, message=f"{draft.message}{_WAITING} of {stable} before its traffic goes back")
     back = situation.set_weights({stable: 100, candidate: 0}, None, narrowing=True)
     return replace(draft, weights=back)
+
+
+def _touched(situation: Situation, revision: str) -> tuple[RevisionReport, ...]:
+    """The record with the time at which its traffic really ended: its pods stay for a while from there."""
+    record = situation.seen.revision(revision)
+    if record is None:
+        return ()
+    return (RevisionReport(revision, record.status.model_copy(update={"updated_at": situation.now_text})),)
 
 
 def _remember(
