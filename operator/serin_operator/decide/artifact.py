@@ -45,14 +45,18 @@ def _resolve(situation: Situation) -> Draft:
     pod = templates.resolve_pod(
         seen.namespace, seen.name, situation.target, situation.spec, seen.operator.serving_image
     )
-    draft = begin(situation, Phase.Pending, "ResolvingBundle", f"checking the bundle at {situation.spec.model.uri}")
+    message = f"checking the bundle at {situation.spec.model.uri}"
+    draft = _still_refused(situation) or begin(situation, Phase.Pending, "ResolvingBundle", message)
     action = Apply(manifests.owned(seen, pod, situation.target))
     return replace(draft, records=(action,), retry_after_seconds=WAIT_SECONDS)
 
 
 def _wait(situation: Situation, pod: PodFacts) -> Draft:
     sentence = availability.waiting_sentence([pod])
-    if pod.waiting_reason in CANNOT_START:
+    refused = _still_refused(situation)
+    if refused is not None and not pod.unschedulable and pod.waiting_reason not in CANNOT_START:
+        draft = refused
+    elif pod.waiting_reason in CANNOT_START:
         draft = begin(situation, Phase.Failed, pod.waiting_reason, f"the bundle cannot be checked: {sentence}")
     else:
         draft = begin(
@@ -62,6 +66,16 @@ def _wait(situation: Situation, pod: PodFacts) -> Draft:
             f"checking the bundle at {situation.spec.model.uri}: {sentence}",
         )
     return replace(draft, retry_after_seconds=WAIT_SECONDS)
+
+
+def _still_refused(situation: Situation) -> Draft | None:
+    """While a bundle is checked again, what the last check of this spec said stands: nothing flaps."""
+    status, verified = situation.seen.status, "ArtifactVerified"
+    said = next((known for known in status.conditions if known.type == verified and known.status == "False"), None)
+    if status.phase != Phase.Failed or said is None or said.observed_generation != situation.seen.generation:
+        return None
+    draft = begin(situation, Phase.Failed, said.reason, status.message or "")
+    return replace(draft, artifact=(False, said.reason, said.message))
 
 
 def _refused(situation: Situation, pod: PodFacts, end: ContainerEnd) -> Draft:
