@@ -1,5 +1,6 @@
 """Talk to the containerd of a namespace cluster from outside its namespaces."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from serin_cli.cluster.errors import ClusterError
@@ -25,6 +26,12 @@ def wait_ready(paths: Paths) -> None:
 def image_names(paths: Paths) -> set[str]:
     """Return the names of the images that containerd has."""
     return set(run([*command(paths), "images", "list", "-q"], timeout=60).split())
+
+
+def remove_images(paths: Paths, names: Iterable[str]) -> None:
+    """Remove images by name; what no other image shares of their content goes too."""
+    for name in names:
+        run([*command(paths), "images", "remove", "--sync", name], timeout=120)
 
 
 def import_archive(paths: Paths, archive: Path) -> None:

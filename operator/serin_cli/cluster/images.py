@@ -12,7 +12,7 @@ from pathlib import Path
 
 from serin_cli.cluster.access import Cluster
 from serin_cli.cluster.choose import ENGINES
-from serin_cli.cluster.containerd import image_names, import_archive
+from serin_cli.cluster.containerd import image_names, import_archive, remove_images
 from serin_cli.cluster.errors import ClusterError
 from serin_cli.cluster.packages import find
 from serin_cli.cluster.paths import Paths
@@ -92,6 +92,24 @@ def ensure_in_containerd(paths: Paths, image: Image, progress: Progress) -> bool
         stage.finish("built and imported")
     _write_record(paths.image_record, {**record, image.tag: key})
     return True
+
+
+def forget_other_tags(paths: Paths, current: Image) -> None:
+    """Remove the images that differ from `current` in their tag only, from containerd and buildah's store."""
+    repository = current.tag.rpartition(":")[0]
+    old = other_tags(image_names(paths), current.tag)
+    remove_images(paths, old)
+    stored = _buildah(paths, "images", "--noheading", "--format", "{{.Name}}:{{.Tag}}", repository).split()
+    for tag in other_tags(stored, current.tag):
+        _buildah(paths, "rmi", tag)
+    record = _read_record(paths.image_record)
+    _write_record(paths.image_record, {tag: key for tag, key in record.items() if tag not in old})
+
+
+def other_tags(names: Iterable[str], current: str) -> list[str]:
+    """Return those of `names` that are the image `current` under another tag."""
+    repository = current.rpartition(":")[0]
+    return sorted(name for name in names if name.rpartition(":")[0] == repository and name != current)
 
 
 def build_with_buildah(paths: Paths, image: Image) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 
 from serin_cli.cluster.access import Cluster
 from serin_cli.cluster.chart import install_chart
-from serin_cli.cluster.images import Image, base_image, ensure_image
+from serin_cli.cluster.errors import ClusterError
+from serin_cli.cluster.images import Image, base_image, ensure_image, forget_other_tags
 from serin_cli.cluster.paths import repository_root
 from serin_cli.cluster.progress import Progress
 
@@ -13,8 +14,11 @@ NAMESPACE = "serin-system"
 PARTS = ("operator", "serving")
 
 
-def install(cluster: Cluster, progress: Progress) -> None:
-    """Install the operator; while the source tree has no chart or no wheels, say so and do nothing."""
+def install(cluster: Cluster, progress: Progress, *, fresh: bool) -> None:
+    """Install the operator; while the source tree has no chart or no wheels, say so and do nothing.
+
+    In a `fresh` cluster nothing can refer to images of earlier programs, so those are removed.
+    """
     root = repository_root()
     lacks = _lacks(root)
     if root is None or lacks:
@@ -24,9 +28,14 @@ def install(cluster: Cluster, progress: Progress) -> None:
     images = {part: part_image(root, part, base) for part in PARTS}
     for image in images.values():
         ensure_image(cluster, image, progress)
+        if fresh and cluster.mode == "netns":
+            forget_other_tags(cluster.paths, image)
     with progress.stage("Operator") as stage:
         stage.say("installing the chart")
-        install_chart(cluster, root / "charts" / "serin", NAMESPACE, chart_values(images))
+        try:
+            install_chart(cluster, root / "charts" / "serin", NAMESPACE, chart_values(images))
+        except ClusterError as error:
+            raise ClusterError(f"{error.message}\n{_what_pods_say(cluster)}") from error
         stage.finish(f"chart charts/serin in namespace {NAMESPACE}")
 
 
@@ -51,6 +60,22 @@ def chart_values(images: dict[str, Image]) -> dict[str, Any]:
         "image": {"repository": repository, "tag": tag, "pullPolicy": "IfNotPresent"},
         "serving": {"image": serving},
     }
+
+
+def _what_pods_say(cluster: Cluster) -> str:
+    """Return the state and the last words of the operator's pods, the reason why a chart does not get ready."""
+    where = f"--namespace={NAMESPACE}"
+    questions = [
+        ["get", "pods", where, "-o", "wide"],
+        ["logs", where, "--selector=app.kubernetes.io/name=serin", "--tail=15", "--prefix"],
+    ]
+    answers = []
+    for question in questions:
+        try:
+            answers.append(cluster.kubectl(*question))
+        except ClusterError as error:
+            answers.append(error.message)
+    return "\n".join(answers)
 
 
 def _lacks(root: Path | None) -> str:

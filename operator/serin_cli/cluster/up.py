@@ -54,13 +54,14 @@ def locked(paths: Paths) -> Iterator[None]:
 
 def bring_up(paths: Paths, choice: Choice, wishes: Wishes, progress: Progress) -> Cluster:
     """Make the chosen cluster with gateway and operator; one that runs already is completed."""
-    cluster = _running(paths, choice) or _make(paths, choice, wishes, progress)
+    running = _running(paths, choice)
+    cluster = running or _make(paths, choice, wishes, progress)
     if cluster.mode == "netns":
         dns.install(cluster, progress)
     if wishes.with_gateway:
         gateway.install(cluster, progress)
     if wishes.with_operator:
-        operator_install.install(cluster, progress)
+        operator_install.install(cluster, progress, fresh=running is None)
     return cluster
 
 
@@ -143,6 +144,7 @@ def _make_netns(paths: Paths, choice: Choice, wishes: Wishes, progress: Progress
 
 def _make_kind(paths: Paths, choice: Choice, kubectl: str, helm: str, progress: Progress) -> Cluster:
     paths.live.mkdir(parents=True, exist_ok=True)
+    root = repository_root()
     cluster = Cluster(
         name=paths.name,
         mode="kind",
@@ -151,7 +153,7 @@ def _make_kind(paths: Paths, choice: Choice, kubectl: str, helm: str, progress: 
         context=f"kind-{paths.name}",
         kubectl_program=kubectl,
         helm_program=helm,
-        gateway_port=KIND_GATEWAY_PORT,
+        gateway_port=KIND_GATEWAY_PORT if root else 0,
         versions={"traefik": binaries.TRAEFIK_VERSION},
     )
     # Recorded first, so that `down` also ends what was only half made.
@@ -162,7 +164,6 @@ def _make_kind(paths: Paths, choice: Choice, kubectl: str, helm: str, progress: 
             run(["kind", "export", "kubeconfig", "--name", paths.name, "--kubeconfig", paths.kubeconfig])
         else:
             argv: list[str | Path] = ["kind", "create", "cluster", "--name", paths.name, "--wait", "180s"]
-            root = repository_root()
             argv += ["--config", root / "kind-config.yaml"] if root else []
             run([*argv, "--kubeconfig", paths.kubeconfig], timeout=KIND_SECONDS)
     return cluster

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from serin_cli.cluster.images import Image, pip_configuration
+from serin_cli.cluster.images import Image, other_tags, pip_configuration
 from serin_cli.cluster.operator_install import chart_values, part_image
 
 
@@ -74,3 +74,8 @@ def test_the_chart_is_told_both_images(root):
     values = chart_values(images)
     assert f"{values['image']['repository']}:{values['image']['tag']}" == images["operator"].tag
     assert values["serving"]["image"] == images["serving"].tag
+
+
+def test_other_tags_are_those_of_the_same_image():
+    names = ["localhost/a:1", "localhost/a:2", "localhost/ab:1", "other/a:1", "sha256:123"]
+    assert other_tags(names, "localhost/a:2") == ["localhost/a:1"]
