@@ -6,8 +6,6 @@ from pathlib import Path
 
 import click
 import yaml
-from serin_operator.api.crdgen import KINDS, crd
-from serin_operator.api.reference import reference
 
 WRITE_COMMAND = "serin crds write"
 YAML_HEADER = f"# Generated from operator/serin_operator/api by `{WRITE_COMMAND}`; edit the models instead.\n"
@@ -23,18 +21,28 @@ class _Dumper(yaml.SafeDumper):
 
 def generated() -> dict[Path, str]:
     """Every generated file by its path in the source tree. The chart holds copies: Helm reads no others."""
+    # Only this command needs the operator's libraries: the others start without waiting for them or having them.
+    from serin_operator.api.crdgen import KINDS, crd
+    from serin_operator.api.reference import Vocabulary, reference
+    from serin_operator.decide.judge import GateReason
+
+    gate_reasons = Vocabulary(
+        "Reasons of the gates",
+        "`status.gates[].reason` says why a statistical gate gives its verdict, which comes first here.",
+        GateReason,
+    )
     files = {}
     for kind in KINDS:
         text = YAML_HEADER + yaml.dump(crd(kind), Dumper=_Dumper, sort_keys=False, width=YAML_WIDTH)
         files[Path("crds") / kind.file_name] = text
         files[Path("charts/serin/files/crds") / kind.file_name] = text
-    files[Path("docs/api.md")] = reference()
+    files[Path("docs/api.md")] = reference(gate_reasons)
     return files
 
 
-def drifted(root: Path) -> list[Path]:
-    """The generated files that are missing or differ below `root`."""
-    return [path for path, text in generated().items() if _read(root / path) != text]
+def drifted(root: Path) -> dict[Path, str]:
+    """The generated files that are missing or differ below `root`, as they should be."""
+    return {path: text for path, text in generated().items() if _read(root / path) != text}
 
 
 @click.group()
@@ -54,15 +62,15 @@ def write(check: bool, root: Path) -> None:
     """Generate crds/, their copies in the chart and docs/api.md from the models."""
     if not (root / "operator" / "serin_operator").is_dir():
         raise click.UsageError(f"{root.resolve()} is no source tree of Serin; name one with --root.")
-    paths = drifted(root)
-    if check and paths:
-        names = ", ".join(str(path) for path in paths)
+    files = drifted(root)
+    if check and files:
+        names = ", ".join(map(str, files))
         raise click.ClickException(f"{names}: not as the models say. Run `{WRITE_COMMAND}` and commit it.")
-    for path in paths:
+    for path, text in files.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(generated()[path], encoding="utf-8")
+        (root / path).write_text(text, encoding="utf-8")
         click.echo(f"wrote {path}")
-    if not paths:
+    if not files:
         click.echo("Everything generated is as the models say.")
 
 

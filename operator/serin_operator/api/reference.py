@@ -6,11 +6,13 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import Enum
 
 from serin_contract.labels import API_VERSION
 from serin_contract.startup import StartupReason
 
+from serin_operator.api.conditions import ConditionType
 from serin_operator.api.crdgen import KINDS, Kind, root_schema
 from serin_operator.api.deployment import Phase
 from serin_operator.api.structural import Json
@@ -36,19 +38,30 @@ SIZES = (
 )
 
 
-def reference() -> str:
-    """The whole document."""
-    parts = [INTRODUCTION]
-    parts += [_kind(kind) for kind in KINDS]
-    parts += [
-        _words("Phases", "`status.phase` of a ModelDeployment says in one word where it stands.", Phase),
-        _words(
-            "Why a model server did not start",
-            "A server that refuses its bundle says why in its termination message; the same word is the "
-            "reason of a condition.",
-            StartupReason,
-        ),
-    ]
+@dataclass(frozen=True)
+class Vocabulary:
+    """A closed set of words that stand in a status, each explained below its name in the source."""
+
+    title: str
+    introduction: str
+    words: type[Enum]
+
+
+VOCABULARIES = (
+    Vocabulary("Phases", "`status.phase` of a ModelDeployment says in one word where it stands.", Phase),
+    Vocabulary("Conditions", "True is always the good answer. All are set from the first pass on.", ConditionType),
+    Vocabulary(
+        "Why a model server did not start",
+        "A server that refuses its bundle says why in its termination message; the same word is the reason of a "
+        "condition.",
+        StartupReason,
+    ),
+)
+
+
+def reference(*further: Vocabulary) -> str:
+    """The whole document, with words that are defined above this layer."""
+    parts = [INTRODUCTION, *map(_kind, KINDS), *map(_words, (*VOCABULARIES, *further))]
     return "\n".join(parts)
 
 
@@ -135,9 +148,10 @@ def _messages(node: Json, path: str) -> Iterator[tuple[str, str]]:
         yield from _messages(node["items"], f"{path}[]")
 
 
-def _words(title: str, introduction: str, words: type[Enum]) -> str:
-    rows = [_row(f"`{word}`", meaning) for word, meaning in meanings(words).items()]
-    return "\n".join([f"## {title}", "", introduction, "", *_table("Word", "Meaning"), *rows, ""])
+def _words(vocabulary: Vocabulary) -> str:
+    rows = [_row(f"`{word}`", _prose(meaning)) for word, meaning in meanings(vocabulary.words).items()]
+    head = [f"## {vocabulary.title}", "", vocabulary.introduction, ""]
+    return "\n".join([*head, *_table("Word", "Meaning"), *rows, ""])
 
 
 def meanings(words: type[Enum]) -> dict[str, str]:

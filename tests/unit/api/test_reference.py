@@ -6,8 +6,10 @@ import re
 from enum import StrEnum
 
 import pytest
-from serin_operator.api.deployment import Phase
-from serin_operator.api.reference import meanings, reference
+from serin_operator.api.conditions import ConditionType
+from serin_operator.api.reference import VOCABULARIES, Vocabulary, meanings, reference
+
+from tests.support.world import a_world
 
 TEXT = reference()
 
@@ -38,9 +40,15 @@ def test_shows_placeholders_instead_of_tags():
     assert not re.search(r"<[a-z/]", outside_code)
 
 
-def test_explains_every_phase():
-    for phase, meaning in meanings(Phase).items():
-        assert f"| `{phase}` | {meaning} |" in TEXT
+@pytest.mark.parametrize("vocabulary", VOCABULARIES, ids=lambda vocabulary: vocabulary.title)
+def test_explains_every_word(vocabulary: Vocabulary) -> None:
+    for word, meaning in meanings(vocabulary.words).items():
+        assert f"| `{word}` | {meaning} |" in TEXT
+
+
+def test_the_conditions_are_those_that_a_deployment_gets():
+    found = a_world().step().status.conditions
+    assert [condition.type for condition in found] == list(ConditionType)
 
 
 class Unexplained(StrEnum):
@@ -49,6 +57,17 @@ class Unexplained(StrEnum):
     One = "One"
     """The first."""
     Two = "Two"
+
+
+def test_takes_words_from_above():
+    class Further(StrEnum):
+        """More words."""
+
+        Three = "Three"
+        """The third."""
+
+    text = reference(Vocabulary("More", "More words.", Further))
+    assert text.endswith("## More\n\nMore words.\n\n| Word | Meaning |\n| --- | --- |\n| `Three` | The third. |\n")
 
 
 def test_refuses_a_word_without_meaning():
