@@ -53,9 +53,7 @@ _decoder = msgspec.msgpack.Decoder(PredictionId)
 
 def sign(ring: KeyRing, revision: str, cohort: str, predicted_at: int, predictions: list[Prediction]) -> str:
     """A fresh id for one answered request, URL-safe."""
-    body = _encoder.encode(
-        PredictionId(ring.current, revision, cohort, predicted_at, predictions, os.urandom(8))
-    )
+    body = _encoder.encode(PredictionId(ring.current, revision, cohort, predicted_at, predictions, os.urandom(8)))
     return base64.urlsafe_b64encode(_mac(ring.signing_key(), body) + body).rstrip(b"=").decode()
 
 

@@ -100,9 +100,7 @@ def decode(data: bytes) -> Profile:
         raise ValueError(f"profile format {profile.format} is not the one read here ({PROFILE_FORMAT})")
     for feature in profile.features:
         if len(feature.counts) != feature.bins:
-            raise ValueError(
-                f"feature {feature.name!r} has {len(feature.counts)} counts for {feature.bins} bins"
-            )
+            raise ValueError(f"feature {feature.name!r} has {len(feature.counts)} counts for {feature.bins} bins")
     if len(profile.prediction.counts) != profile.prediction.bins:
         raise ValueError("the prediction counts do not fit the prediction bins")
     return profile

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from serin_contract.profile import NumericFeature, PredictionBins, Profile
+from serin_contract.stats import PodStats
+from serin_serving.bins import Binner
+from serin_serving.counts import FOLD_ROWS, Counts, valid_cohort
+from serin_serving.model import Answers
+
+PROFILE = Profile(
+    [NumericFeature("a", [0.0], [0.0, 0.0, 0.0])], PredictionBins("classification", [0, 1], [], [0.0, 0.0]), rows=0
+)
+
+
+def counts(kept: int = 3) -> Counts:
+    return Counts(Binner(PROFILE, ["a"], [False], [0, 1]), None, kept)
+
+
+def snapshot(counted: Counts) -> PodStats:
+    return counted.snapshot("r", "pod", "start")
+
+
+def predict(counted: Counts, cohort: str, rows: int, now: float = 0.0) -> None:
+    answers = Answers([1] * rows, np.ones(rows), np.ones(rows, dtype=np.int64))
+    counted.predicted(cohort, np.ones((rows, 1)), answers, now)
+
+
+OUTCOMES = {
+    "an answer": (200, (1, 0, 0)),
+    "a refusal": (422, (1, 1, 0)),
+    "a failure": (503, (1, 0, 1)),
+}
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_a_request_counts_as(name: str) -> None:
+    status, expected = OUTCOMES[name]
+    counted = counts()
+    counted.answered("c", status, 0.001, 0)
+    cohort = snapshot(counted).cohorts["c"]
+    assert (cohort.requests, cohort.refused, cohort.failed) == expected
+
+
+LATENCIES = {
+    "the first bound": (0.001, 0),
+    "just above it": (0.0011, 1),
+    "the last bound": (10.0, 12),
+    "ever": (99, 13),
+}
+
+
+@pytest.mark.parametrize("name", LATENCIES)
+def test_the_bucket_of(name: str) -> None:
+    seconds, bucket = LATENCIES[name]
+    counted = counts()
+    counted.answered("c", 200, seconds, 0)
+    assert snapshot(counted).cohorts["c"].latency.index(1) == bucket
+
+
+@given(st.lists(st.integers(1, FOLD_ROWS), min_size=1, max_size=8))
+def test_every_request_weighs_one_however_many_rows_it_has(sizes: list[int]) -> None:
+    counted = counts()
+    for rows in sizes:
+        predict(counted, "c", rows)
+    cohort = snapshot(counted).cohorts["c"]
+    assert cohort.own_bins is not None
+    assert (cohort.predictions, cohort.rows) == (len(sizes), sum(sizes))
+    assert sum(cohort.own_bins.features) == pytest.approx(len(sizes))
+    assert cohort.own_bins.prediction == pytest.approx([0, len(sizes)])
+
+
+def test_the_cohort_with_the_oldest_newest_prediction_is_dropped() -> None:
+    counted = counts(kept=2)
+    predict(counted, "old", 1, now=1)
+    predict(counted, "new", 1, now=2)
+    predict(counted, "old", 1, now=3)
+    predict(counted, "newest", 1, now=4)
+    assert list(snapshot(counted).cohorts) == ["old", "newest"]
+    assert snapshot(counted).cohorts_dropped == 1
+
+
+def test_a_dropped_cohort_never_comes_back() -> None:
+    counted = counts(kept=1)
+    predict(counted, "old", 1, now=1)
+    predict(counted, "new", 1, now=2)
+    predict(counted, "old", 1, now=3)
+    assert list(snapshot(counted).cohorts) == ["new"]
+
+
+def test_a_late_label_pushes_no_living_cohort_out() -> None:
+    counted = counts(kept=1)
+    predict(counted, "living", 1, now=100)
+    counted.labelled("ancient", "r-0", 1.0, correct=True, predicted_at=5)
+    assert list(snapshot(counted).cohorts) == ["living"]
+    assert snapshot(counted).cohorts_dropped == 1
+
+
+def test_labels_are_kept_by_the_revision_that_predicted() -> None:
+    counted = counts()
+    counted.labelled("c", "r-1", 0.5, correct=True, predicted_at=1)
+    counted.labelled("c", "r-2", 1.0, correct=False, predicted_at=1)
+    labels = snapshot(counted).cohorts["c"].labels
+    assert (labels["r-1"].labelled, labels["r-1"].correct) == (0.5, 0.5)
+    assert (labels["r-2"].labelled, labels["r-2"].correct) == (1.0, 0.0)
+
+
+COHORTS = {
+    "one header": ([b"wine-2.1.ab_C"], "wine-2.1.ab_C"),
+    "no header": ([], ""),
+    "two headers": ([b"a", b"b"], ""),
+    "a line break": ([b"a\n"], ""),
+    "128 characters": ([b"a" * 128], "a" * 128),
+    "129 characters": ([b"a" * 129], ""),
+    "letters of another alphabet": (["é".encode()], ""),
+}
+
+
+@pytest.mark.parametrize("name", COHORTS)
+def test_the_cohort_of(name: str) -> None:
+    headers, expected = COHORTS[name]
+    assert valid_cohort(headers) == expected

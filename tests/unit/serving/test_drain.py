@@ -1,0 +1,153 @@
+"""A real server process that is told to end while callers go on."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.serving.running import Case, Running
+
+DEADLINE_SECONDS = 60
+SPREAD_SECONDS = 0.5
+"""How long callers go on connecting to a pod that is ending: endpoint removal takes its time."""
+
+
+@contextlib.contextmanager
+def process(case: Case, keys_file: Path, drain: str) -> Iterator[tuple[subprocess.Popen[str], Running]]:
+    env = {
+        **os.environ,
+        "SERIN_DEPLOYMENT": case.name,
+        "SERIN_REVISION": f"{case.name}-1",
+        "SERIN_POD_UID": "pod-1",
+        "SERIN_BUNDLE_DIR": str(case.path),
+        "SERIN_BUNDLE_DIGEST": case.digest,
+        "SERIN_KEYS_FILE": str(keys_file),
+        "SERIN_TERMINATION_LOG": os.devnull,
+        "SERIN_HOST": "127.0.0.1",
+        "SERIN_INFERENCE_PORT": "0",
+        "SERIN_STATS_PORT": "0",
+        "SERIN_DRAIN_SECONDS": drain,
+    }
+    command = [sys.executable, "-m", "serin_serving.main", "serve"]
+    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stderr is not None
+            lines = (json.loads(line) for line in server.stderr)
+            ready = next(line for line in lines if line["message"] == "ready")
+            yield server, Running(case, ready["inference_port"], ready["stats_port"])
+        finally:
+            server.kill()
+
+
+class Callers:
+    """Threads that call on kept or on fresh connections and note every request that was lost."""
+
+    def __init__(self, server: Running) -> None:
+        self.server = server
+        self.answered = 0
+        self.lost: list[str] = []
+        self.asked_to_end = threading.Event()
+        """Set when fresh callers should have heard that the pod is gone."""
+        self._lock = threading.Lock()
+        tensor = {"name": "x", "shape": [1, 13], "datatype": "FP64", "data": server.case.rows[0].tolist()}
+        self._body = json.dumps({"inputs": [tensor]})
+        self._threads = [threading.Thread(target=self._fresh) for _ in range(4)]
+        self._threads += [threading.Thread(target=self._kept) for _ in range(4)]
+
+    def __enter__(self) -> Callers:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.asked_to_end.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _fresh(self) -> None:
+        while not self.asked_to_end.is_set():
+            connection = http.client.HTTPConnection("127.0.0.1", self.server.inference_port, timeout=10)
+            self._call(connection)
+            connection.close()
+
+    def _kept(self) -> None:
+        """Goes on until an answer says that the connection ends; then another pod would be asked."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.inference_port, timeout=10)
+        while self._call(connection):
+            pass
+        connection.close()
+
+    def _call(self, connection: http.client.HTTPConnection) -> bool:
+        try:
+            connection.request("POST", self.server.path("infer"), self._body)
+            response = connection.getresponse()
+            response.read()
+            problem = None if response.status == 200 else str(response.status)
+        except (OSError, http.client.HTTPException) as error:
+            problem, response = type(error).__name__, None
+        with self._lock:
+            self.answered += problem is None
+            if problem is not None:
+                self.lost.append(problem)
+        return response is not None and response.getheader("connection") != "close"
+
+
+def until(condition: Any) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.005)
+
+
+def test_a_drain_loses_no_request(wine: Case, keys_file: Path) -> None:
+    with process(wine, keys_file, drain="1") as (ended, server):
+        with Callers(server) as callers:
+            until(lambda: callers.answered > 50)
+            told = time.monotonic()
+            ended.send_signal(signal.SIGTERM)
+            until(lambda: server.call("GET", "/v2/health/ready").status == 503)
+            assert server.call("GET", "/v2/health/live").status == 200
+            assert server.call("GET", "/v2/health/ready", stats=True).headers["connection"] == "close"
+            before = callers.answered
+            until(lambda: time.monotonic() > told + SPREAD_SECONDS)
+            assert server.stats()["revision"] == "wine-1"
+            assert callers.answered > before
+        assert ended.wait(DEADLINE_SECONDS) == 0
+        assert time.monotonic() - told >= 1
+    assert callers.lost == []
+
+
+def test_a_second_signal_skips_the_wait(wine: Case, keys_file: Path) -> None:
+    with process(wine, keys_file, drain="600") as (ended, server):
+        ended.send_signal(signal.SIGTERM)
+        until(lambda: server.call("GET", "/v2/health/ready").status == 503)
+        ended.send_signal(signal.SIGTERM)
+        assert ended.wait(DEADLINE_SECONDS) == 0
+
+
+def test_a_signal_while_loading_ends_at_once() -> None:
+    import serin_serving.main as entry
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as caught:
+            entry.main(["--help"])
+        assert caught.value.code == 0
+        # The handler stands before anything else was done.
+        with pytest.raises(SystemExit) as caught:
+            signal.raise_signal(signal.SIGTERM)
+        assert caught.value.code == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
