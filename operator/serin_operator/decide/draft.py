@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 from serin_operator.api.deployment import (
@@ -42,7 +43,7 @@ class Situation:
         """Unix time in seconds."""
         return self.seen.now
 
-    @property
+    @cached_property
     def now_text(self) -> str:
         """The same as a timestamp of the API."""
         return timestamps.text(self.seen.now)

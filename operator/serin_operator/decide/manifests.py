@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from serin_contract import http, labels
 
 from serin_operator.api.deployment import ModelDeploymentSpec
@@ -37,9 +37,11 @@ def contains(have: Any, want: Any) -> bool:
 
     Resource quantities are left to the hash in APPLIED_ANNOTATION, because the server rewrites them (1000m, 1).
     """
-    if isinstance(want, Mapping):
+    if have == want:
+        return True
+    if isinstance(want, dict):
         return isinstance(have, Mapping) and all(
-            name == "resources" or (name in have and contains(have[name], want[name])) for name in want
+            name == "resources" or (name in have and contains(have[name], wanted)) for name, wanted in want.items()
         )
     if isinstance(want, (list, tuple)):
         return (
@@ -47,7 +49,7 @@ def contains(have: Any, want: Any) -> bool:
             and len(have) == len(want)
             and all(contains(mine, theirs) for mine, theirs in zip(have, want, strict=True))
         )
-    return bool(have == want)
+    return False
 
 
 def owned(seen: Observation, manifest: dict[str, Any], revision: str | None = None) -> dict[str, Any]:
@@ -70,8 +72,8 @@ def owned(seen: Observation, manifest: dict[str, Any], revision: str | None = No
             "blockOwnerDeletion": True,
         }
     ]
-    canonical = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
-    digest = hashlib.sha256(canonical.encode()).hexdigest()[:16]
+    canonical = msgspec.json.encode(manifest, order="deterministic")
+    digest = hashlib.sha256(canonical).hexdigest()[:16]
     metadata["annotations"] = {**metadata.get("annotations", {}), APPLIED_ANNOTATION: digest}
     return manifest
 

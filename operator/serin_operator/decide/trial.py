@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from serin_operator.api.deployment import CandidateStatus, GateStatus, Phase
 from serin_operator.api.revision import ModelRevisionStatus
@@ -63,7 +64,7 @@ class Trial:
         """The weights that status records."""
         return {self.candidate.revision: self.candidate.weight, self.stable: 100 - self.candidate.weight}
 
-    @property
+    @cached_property
     def route_stands(self) -> bool:
         """Whether the route is as status records."""
         return self.situation.route_stands(self.weights, self.candidate.cohort)
