@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from serin_contract.stats import CohortStats, LabelCounts, PodStats
 from serin_operator.decide.judge import evidence as evidences
+from serin_operator.decide.judge.formulas import Stratum, two_arm_log_e
 from serin_operator.decide.judge.sums import matured
 from serin_operator.decide.observation import StatsAnswer
 
@@ -119,14 +120,34 @@ def test_one_block_per_call_is_bet_with_what_earlier_calls_knew():
     assert second.log_e("accuracy") == pytest.approx(2.062173, abs=1e-6)
 
 
-def test_cohorts_multiply():
-    def labels(c, s):
-        return served(0, candidate=c, stable=s)
+def two_cohorts(first, second):
+    """Labels (candidate, stable) of two cohorts, as one pod answers them."""
+    cohorts = {f"c.{k}.x": served(0, candidate=c, stable=s) for k, (c, s) in enumerate((first, second), 1)}
+    return (answer("pod-s", "s", cohorts),)
 
-    one = {"c.1.x": labels((100.0, 81.0), (200.0, 182.0)), "c.2.x": labels((100.0, 81.0), (200.0, 182.0))}
-    two = {"c.1.x": labels((150.0, 121.0), (300.0, 274.0)), "c.2.x": labels((150.0, 121.0), (300.0, 274.0))}
-    evidence = absorbed((answer("pod-s", "s", one),), (answer("pod-s", "s", two),))
-    assert evidence.log_e("accuracy") == pytest.approx(2 * 2.062173, abs=1e-5)
+
+EARLY = ((100.0, 81.0), (200.0, 182.0))
+LATER = ((150.0, 121.0), (300.0, 274.0))
+NONE = ((0.0, 0.0), (0.0, 0.0))
+
+
+def test_cohorts_multiply():
+    evidence = absorbed(two_cohorts(EARLY, EARLY), two_cohorts(LATER, LATER))
+    parts = [cohort.log_e["accuracy"] for cohort in evidence.cohorts.values()]
+    assert len(parts) == 2
+    assert min(parts) > 1.5
+    assert evidence.log_e("accuracy") == pytest.approx(sum(parts))
+
+
+def test_the_first_block_of_a_cohort_is_bet_with_thirty_samples_of_what_other_cohorts_showed():
+    evidence = absorbed(two_cohorts(EARLY, NONE), two_cohorts(EARLY, ((50.0, 40.0), (100.0, 92.0))))
+    expected = two_arm_log_e(Stratum(40.0, 50.0, 92.0, 100.0), Stratum(24.3, 30.0, 27.3, 30.0))
+    assert evidence.cohorts["c.2.x"].log_e["accuracy"] == pytest.approx(expected)
+
+
+def test_a_block_is_never_bet_with_what_arrived_in_the_same_call():
+    evidence = absorbed(two_cohorts(EARLY, EARLY))
+    assert evidence.log_e("accuracy") == 0.0
 
 
 def test_ten_cohorts_of_two_pods_are_absorbed_the_same_in_any_order():

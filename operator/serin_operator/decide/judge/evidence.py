@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from serin_contract.stats import CohortStats, LabelCounts
 
-from serin_operator.decide.judge.formulas import two_arm_log_e
+from serin_operator.decide.judge.formulas import Stratum, two_arm_log_e
 from serin_operator.decide.judge.saved import dump, restore
 from serin_operator.decide.judge.sums import (
     ACCURACY,
@@ -41,8 +41,13 @@ RING_PARTS = 32
 """The label delay is watched at this many points."""
 ROUNDING = 1e-6
 """Sums of 1/m differ by rounding alone below this."""
+GUESS_SAMPLES = 30.0
+"""What other cohorts showed weighs as so many samples of each arm in a cohort's bets."""
 COUNTER_MAX = 1e15
 """A counter above this cannot be."""
+
+
+_Known = tuple[ArmCounts, ArmCounts]
 
 
 def absorb(evidence: Evidence, answers: tuple[StatsAnswer, ...], now: float, policy: Policy) -> Evidence:
@@ -72,7 +77,7 @@ def absorb(evidence: Evidence, answers: tuple[StatsAnswer, ...], now: float, pol
             added[name] = (before[0].plus(candidate), before[1].plus(stable))
     cohorts = dict(evidence.cohorts)
     for name in sorted(added):
-        cohorts[name] = _grown(cohorts.get(name) or CohortEvidence(opened_at=now), *added[name])
+        cohorts[name] = _grown(cohorts.get(name) or CohortEvidence(opened_at=now), *added[name], _known(evidence, name))
     grown = Evidence(evidence.candidate, evidence.stable, cohorts, pods, evidence.ring, refused)
     delay = policy.accuracy.label_delay_seconds if policy.accuracy is not None else 0.0
     grown = replace(grown, ring=_ring(grown, now, delay))
@@ -164,10 +169,16 @@ def _arms(delta: Counters, of_candidate: bool) -> tuple[ArmCounts, ArmCounts]:
     )
 
 
-def _grown(cohort: CohortEvidence, candidate: ArmCounts, stable: ArmCounts) -> CohortEvidence:
+def _grown(cohort: CohortEvidence, candidate: ArmCounts, stable: ArmCounts, known: _Known) -> CohortEvidence:
     """The cohort with one more block: the bet is made on what was known before it."""
-    labels = two_arm_log_e(labels_of(candidate, stable), labels_of(cohort.candidate, cohort.stable))
-    answers = two_arm_log_e(answers_of(candidate, stable), answers_of(cohort.candidate, cohort.stable))
+    labels = two_arm_log_e(
+        labels_of(candidate, stable),
+        _guess(labels_of(cohort.candidate, cohort.stable), labels_of(*known)),
+    )
+    answers = two_arm_log_e(
+        answers_of(candidate, stable),
+        _guess(answers_of(cohort.candidate, cohort.stable), answers_of(*known)),
+    )
     return CohortEvidence(
         opened_at=cohort.opened_at,
         candidate=cohort.candidate.plus(candidate),
@@ -176,6 +187,31 @@ def _grown(cohort: CohortEvidence, candidate: ArmCounts, stable: ArmCounts) -> C
             ACCURACY: cohort.log_e.get(ACCURACY, 0.0) + labels,
             ERROR_RATE: cohort.log_e.get(ERROR_RATE, 0.0) + answers,
         },
+    )
+
+
+def _known(evidence: Evidence, name: str) -> _Known:
+    """What both arms did in the other cohorts, before this call."""
+    candidate, stable = ArmCounts(), ArmCounts()
+    for other, cohort in evidence.cohorts.items():
+        if other != name:
+            candidate, stable = candidate.plus(cohort.candidate), stable.plus(cohort.stable)
+    return candidate, stable
+
+
+def _guess(own: Stratum, others: Stratum) -> Stratum:
+    """The cohort's own sums, and the others' rates as if seen in a few samples, to bet on in its first blocks.
+
+    Any guess made before the block keeps the e-process exact; this one spares each cohort the blocks in which
+    it would learn anew that the candidate is worse. Few samples, since the traffic may have changed.
+    """
+    c = min(1.0, GUESS_SAMPLES / others.candidate_n) if others.candidate_n > 0.0 else 0.0
+    s = min(1.0, GUESS_SAMPLES / others.stable_n) if others.stable_n > 0.0 else 0.0
+    return Stratum(
+        own.candidate_hits + c * others.candidate_hits,
+        own.candidate_n + c * others.candidate_n,
+        own.stable_hits + s * others.stable_hits,
+        own.stable_n + s * others.stable_n,
     )
 
 
