@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 import yaml
+from serin_operator.api.crdgen import KINDS
 
 from tests.support.api_server import Answer, ApiServer
+from tests.support.schemas import rules_of, schema_of
 
 pytestmark = pytest.mark.cluster
 
@@ -223,6 +225,12 @@ def test_refuses_with_words(served: ApiServer, words: str, edits: list[tuple[str
     assert answer.status in (400, 422), answer.body
     assert words in answer.message
     assert "rule evaluation error" not in answer.message, "a rule must answer, not fail"
+
+
+def test_every_rule_has_a_row_that_it_refuses() -> None:
+    (kind,) = (kind for kind in KINDS if kind.name == "ModelDeployment")
+    for rule in rules_of(schema_of(kind)):
+        assert any(words in rule["message"] for words, _ in REFUSED.values()), rule
 
 
 @pytest.fixture

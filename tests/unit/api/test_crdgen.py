@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from serin_operator.api.crdgen import KINDS, Kind, crd
 
+from tests.support.schemas import rules_of, schema_of
+
 IDS = [kind.name for kind in KINDS]
 
 
@@ -37,7 +39,7 @@ def test_serves_and_stores_one_version_with_status_apart(kind: Kind) -> None:
 
 
 def test_every_column_shows_a_field_of_its_type(kind: Kind) -> None:
-    schema = crd(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema = schema_of(kind)
     for column in kind.columns:
         field = resolve(schema, column.json_path)
         assert column.type == field.get("type", "date"), column.name
@@ -48,11 +50,7 @@ def test_short_names_differ() -> None:
 
 
 def test_every_rule_ends_in_a_sentence_for_people(kind: Kind) -> None:
-    def rules(node: dict) -> list[dict]:
-        below = [*node.get("properties", {}).values(), *([node["items"]] if "items" in node else [])]
-        return [*node.get("x-kubernetes-validations", []), *(rule for sub in below for rule in rules(sub))]
-
-    found = rules(crd(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
+    found = list(rules_of(schema_of(kind)))
     assert found
     for rule in found:
         assert len(rule["message"]) > 20, rule["rule"]
