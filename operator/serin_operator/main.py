@@ -306,15 +306,17 @@ def _names(resource: Resource) -> tuple[str, str, str]:
 
 async def _credentials(kubeconfig: Path | None) -> kopf.ConnectionInfo:
     found = await connect.configuration(kubeconfig)
+    # The library writes the scheme itself, and not always in the same case.
     header = await found.get_api_key_with_prefix("BearerToken", alias="authorization")
+    token = header.split(" ", 1)[-1] if header else None
     return kopf.ConnectionInfo(
         server=found.host,
         ca_path=found.ssl_ca_cert,
         insecure=not found.verify_ssl,
         certificate_path=found.cert_file,
         private_key_path=found.key_file,
-        scheme="Bearer" if header else None,
-        token=header.removeprefix("Bearer ") if header else None,
+        scheme="Bearer" if token else None,
+        token=token,
     )
 
 
