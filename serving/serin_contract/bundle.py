@@ -94,4 +94,4 @@ def matrix_type(columns: list[Column]) -> MatrixType:
 
 def is_digest(text: str) -> bool:
     """Whether the text is `sha256:` and 64 hexadecimal digits."""
-    return _digest.match(text) is not None
+    return _digest.fullmatch(text) is not None

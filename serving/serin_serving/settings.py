@@ -20,7 +20,7 @@ ENV_HOST = "SERIN_HOST"
 ENV_TERMINATION_LOG = "SERIN_TERMINATION_LOG"
 
 DRAIN_SECONDS_MAX = 3600.0
-_name = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$")
+_name = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\Z")
 
 
 class Settings(msgspec.Struct, frozen=True):

@@ -57,7 +57,7 @@ def test_the_layout_is_the_profiles_whatever_the_model_has() -> None:
     binner = Binner(profile(features, [], []), ["c", "b", "a"], [False, False, False], [])
     found = binner.count_features(np.array([[1.0, 2.0, 3.0]]), np.ones(1))
     # `gone` is not in the model, `b` is text in the profile and a number in the model.
-    assert found.tolist() == [0, 0, 0] + [0, 1, 0] + [0, 0, 0] + [1, 0]
+    assert found.tolist() == [0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0]
 
 
 PREDICTIONS = {

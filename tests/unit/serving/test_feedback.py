@@ -30,16 +30,16 @@ def item(ring: KeyRing, label: Any, predictions: Any = (0,), **changes: Any) -> 
 
 
 REFUSED: dict[str, tuple[Any, FeedbackReason]] = {
-    "an item without an id": (lambda ring: {"label": 0}, FeedbackReason.Malformed),
+    "an item without an id": (lambda _ring: {"label": 0}, FeedbackReason.Malformed),
     "a label that is a list": (lambda ring: item(ring, [0]), FeedbackReason.Malformed),
     "a label that is null": (lambda ring: item(ring, None), FeedbackReason.Malformed),
     "a negative row": (lambda ring: item(ring, 0, row=-1), FeedbackReason.Malformed),
     "a row that is a text": (lambda ring: item(ring, 0, row="0"), FeedbackReason.Malformed),
-    "an item that is a text": (lambda ring: "x", FeedbackReason.Malformed),
+    "an item that is a text": (lambda _ring: "x", FeedbackReason.Malformed),
     "a row beyond the request": (lambda ring: item(ring, 0, row=1), FeedbackReason.NoSuchRow),
-    "an id of another deployment": (lambda ring: item(OTHER, 0), FeedbackReason.NotOurs),
-    "an id that is noise": (lambda ring: {"id": "noise", "label": 0}, FeedbackReason.NotOurs),
-    "an id under a key that is gone": (lambda ring: item(RETIRED, 0), FeedbackReason.KeyRetired),
+    "an id of another deployment": (lambda _ring: item(OTHER, 0), FeedbackReason.NotOurs),
+    "an id that is noise": (lambda _ring: {"id": "noise", "label": 0}, FeedbackReason.NotOurs),
+    "an id under a key that is gone": (lambda _ring: item(RETIRED, 0), FeedbackReason.KeyRetired),
     "an id from the future": (lambda ring: item(ring, 0, predicted_at=NOW + 61), FeedbackReason.FromFuture),
     "a label of no class": (lambda ring: item(ring, 2), FeedbackReason.UnknownClass),
     "a text for a number": (lambda ring: item(ring, "0"), FeedbackReason.UnknownClass),

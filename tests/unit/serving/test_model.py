@@ -69,7 +69,9 @@ def tensor(rows: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_parts_of_a_batch_are_the_answers_of_its_requests(models: dict[str, Model], cases: dict[str, Case], name: str) -> None:  # fmt: skip
+def test_the_parts_of_a_batch_are_the_answers_of_its_requests(
+    models: dict[str, Model], cases: dict[str, Case], name: str
+) -> None:
     matrix = cases[name].rows[:9]
     whole = models[name].answer(matrix)
     part = whole.part(3, 5)
@@ -179,7 +181,9 @@ def test_threads_inside_a_call_are_turned_off(models: dict[str, Model]) -> None:
     assert models["forest"]._estimator.n_jobs == 1
 
 
-def test_golden_rows_that_are_answered_otherwise_fail_the_self_test(models: dict[str, Model], cases: dict[str, Case]) -> None:  # fmt: skip
+def test_golden_rows_that_are_answered_otherwise_fail_the_self_test(
+    models: dict[str, Model], cases: dict[str, Case]
+) -> None:
     case = cases["wine"]
     golden = Golden(rows=case.rows[:2].tolist(), predictions=[0, 2])
     with pytest.raises(RefusedError) as caught:

@@ -192,6 +192,7 @@ SETTINGS = {
     "a port that is no number": ("SERIN_STATS_PORT", "http"),
     "a port that is too large": ("SERIN_INFERENCE_PORT", "65536"),
     "a name with a slash": ("SERIN_DEPLOYMENT", "a/b"),
+    "a name with a line break": ("SERIN_DEPLOYMENT", "wine\n"),
     "an empty revision": ("SERIN_REVISION", ""),
 }
 
