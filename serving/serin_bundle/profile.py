@@ -70,12 +70,13 @@ def category_feature(name: str, values: list[Any]) -> CategoryFeature:
 def quantile_edges(values: NDArray[np.float64], bins_max: int) -> NDArray[np.float64]:
     """Unique inner edges of about equally full bins, fewer where a bin would hold under 30 values.
 
-    An edge at or below the smallest value is left out: nothing would ever lie below it.
+    Edges are values that occur, and the smallest is none of them: so no bin is empty, as interpolated edges
+    would make it where only a few values occur.
     """
     bins = min(bins_max, len(values) // ROWS_PER_BIN)
     if bins < 2:
         return np.empty(0)
-    edges: NDArray[np.float64] = np.unique(np.quantile(values, np.arange(1, bins) / bins))
+    edges: NDArray[np.float64] = np.unique(np.quantile(values, np.arange(1, bins) / bins, method="higher"))
     inner: NDArray[np.float64] = edges[edges > values.min()]
     return inner
 
