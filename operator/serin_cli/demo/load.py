@@ -112,7 +112,8 @@ class Load:
         limit = time.monotonic() + timeout
         while not self._snapshot.ready:
             if self._process.poll() is not None or time.monotonic() > limit:
-                self._end()
+                self._process.kill()
+                self._clean(self._process)
                 raise LoadError(f"the load did not start: {self._words() or 'its process said nothing'}")
             time.sleep(0.05)
         return self
@@ -133,16 +134,15 @@ class Load:
 
     def stop(self) -> Snapshot:
         """Send no more, wait for the last answers and labels, and return the final counts."""
-        if self._process is None:
-            return self._snapshot
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._end()
-        for reader in self._readers:
-            reader.join(STOP_SECONDS)
+        process = self._process
+        if process is not None:
+            assert process.stdin is not None
+            process.stdin.close()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            self._clean(process)
         return self._snapshot
 
     def __enter__(self) -> Self:
@@ -162,6 +162,7 @@ class Load:
             while rest:
                 rest = rest[self._process.stdin.write(rest) or 0 :]
         except BrokenPipeError:
+            self._clean(self._process)
             raise LoadError(f"the load ended by itself: {self._words()}") from None
 
     def _read_counts(self, lines: IO[bytes]) -> None:
@@ -174,10 +175,14 @@ class Load:
 
     def _words(self) -> str:
         for reader in self._readers:
-            reader.join(0.5)
+            reader.join(1.0)
         return "\n".join(self._said)
 
-    def _end(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+    def _clean(self, process: subprocess.Popen[bytes]) -> None:
+        """Read what an ended process still said, and close what led to it."""
+        process.wait()
+        for reader in self._readers:
+            reader.join(STOP_SECONDS)
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()

@@ -1,0 +1,57 @@
+"""The manifests in examples/ are valid, and the demo changes in them what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from serin_cli.cluster.errors import ClusterError
+from serin_cli.demo import kube, storage, story
+from serin_contract.http import FEEDBACK_PATH, INFERENCE_PORT
+from serin_operator.api.deployment import ModelDeploymentSpec
+
+EXAMPLES = Path(__file__).parents[4] / "examples"
+
+
+def documents(file: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((EXAMPLES / file).read_text()))
+
+
+def test_deployment_is_valid_and_gated() -> None:
+    (manifest,) = documents(story.MANIFEST)
+    spec = ModelDeploymentSpec.model_validate(manifest["spec"])
+    assert (manifest["metadata"]["name"], manifest["metadata"]["namespace"]) == (kube.NAME, kube.NAMESPACE)
+    assert spec.traffic.hostnames == (story.HOST,)
+    assert spec.gates is not None
+    assert spec.gates.accuracy is not None
+    assert spec.gates.error_rate is not None
+
+
+def test_versions_differ_in_one_line() -> None:
+    text = (EXAMPLES / story.MANIFEST).read_text()
+    assert text.count(story.FIRST_URI) == 1
+
+
+def test_feedback_goes_to_the_deployment_by_its_host_name() -> None:
+    (route,) = documents("feedback-route.yaml")
+    (rule,) = route["spec"]["rules"]
+    (deployment,) = documents(story.MANIFEST)
+    assert rule["matches"] == [{"method": "POST", "path": {"type": "Exact", "value": FEEDBACK_PATH}}]
+    assert rule["backendRefs"] == [{"name": kube.NAME, "port": INFERENCE_PORT}]
+    assert route["spec"]["hostnames"] == deployment["spec"]["traffic"]["hostnames"]
+    assert route["spec"]["parentRefs"] == deployment["spec"]["traffic"]["parentRefs"]
+
+
+def test_volume_gets_the_directory_of_the_cluster(tmp_path: Path) -> None:
+    text = storage.manifest((EXAMPLES / "storage.yaml").read_text(), tmp_path)
+    volume, claim = yaml.safe_load_all(text)
+    assert volume["spec"]["hostPath"]["path"] == str(tmp_path)
+    assert volume["spec"]["claimRef"]["name"] == claim["metadata"]["name"] == "models"
+    assert claim["spec"]["volumeName"] == volume["metadata"]["name"]
+
+
+def test_volume_without_the_place_to_fill_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match="does not name"):
+        storage.manifest("kind: PersistentVolume", tmp_path)
