@@ -96,10 +96,9 @@ def ensure_in_containerd(paths: Paths, image: Image, progress: Progress) -> bool
 
 def forget_other_tags(paths: Paths, current: Image) -> None:
     """Remove the images that differ from `current` in their tag only, from containerd and buildah's store."""
-    repository = current.tag.rpartition(":")[0]
     old = other_tags(image_names(paths), current.tag)
     remove_images(paths, old)
-    stored = _buildah(paths, "images", "--noheading", "--format", "{{.Name}}:{{.Tag}}", repository).split()
+    stored = _buildah(paths, "images", "--noheading", "--format", "{{.Name}}:{{.Tag}}").split()
     for tag in other_tags(stored, current.tag):
         _buildah(paths, "rmi", tag)
     record = _read_record(paths.image_record)

@@ -114,7 +114,7 @@ def _make_netns(paths: Paths, choice: Choice, wishes: Wishes, progress: Progress
     binaries.build(binaries.COREDNS, paths, progress)
     if wishes.with_gateway:
         binaries.build(binaries.TRAEFIK, paths, progress)
-    helm = binaries.build(binaries.HELM, paths, progress) if wishes.with_operator else paths.binaries
+    helm = binaries.build(binaries.HELM, paths, progress)
     with progress.stage("Certificates and configuration"):
         netns.prepare(paths)
     with progress.stage("Control plane") as stage:
