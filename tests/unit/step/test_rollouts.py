@@ -1,0 +1,187 @@
+"""Whole roll-outs through the real step: observe, decide, apply, report over one API server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.unit.step.bench import Bench, Killer, Make
+
+ONE, TWO, THREE = "pvc://models/1", "pvc://models/2", "pvc://models/3"
+QUICK = {"rollout": {"steps": [{"weight": 50, "for": "2s"}]}}
+JUDGED = {
+    "rollout": {"steps": [{"weight": 50, "for": "1h"}]},
+    "gates": {"accuracy": {"maxDrop": 0.05}},
+}
+
+
+async def stable(bench: Bench, uri: str, **spec: object) -> None:
+    bench.ask_for(uri, **spec)
+    await bench.until(lambda: bench.status.get("phase") == "Stable" and bench.serving_uri() == uri)
+
+
+async def test_a_first_deployment_and_a_second(make: Make) -> None:
+    bench = await make()
+    bench.requests_per_second = 20
+    await stable(bench, ONE)
+    await stable(bench, TWO)
+    assert [entry["outcome"] for entry in bench.status["history"]] == ["Promoted", "Promoted"]
+
+
+async def test_a_bad_model_is_rolled_back_by_its_labels(make: Make) -> None:
+    bench = await make()
+    await stable(bench, ONE, **JUDGED)
+    bench.requests_per_second = 200
+    bench.cluster.accuracy[TWO] = 0.55
+    bench.ask_for(TWO, **JUDGED)
+    await bench.until(lambda: bench.status["phase"] == "RolledBack")
+    assert bench.serving_uri() == ONE
+    assert bench.status["lastRollback"]["gate"] == "accuracy"
+    labels = {"namespace": "default", "name": "m", "gate": "accuracy"}
+    assert bench.metrics.registry.get_sample_value("serin_rollbacks_total", labels) == 1.0
+
+
+async def test_at_the_fixpoint_nothing_is_written(make: Make) -> None:
+    bench = await make()
+    await stable(bench, ONE)
+    await bench.rest(30)
+    before, writes = bench.api.versions(), len(bench.api.writes())
+    await bench.rest(10)
+    assert bench.api.versions() == before
+    assert len(bench.api.writes()) == writes
+
+
+async def test_a_new_process_at_the_fixpoint_writes_the_keys_and_nothing_else(make: Make) -> None:
+    bench = await make()
+    await stable(bench, ONE)
+    await bench.rest(30)
+    before = bench.api.versions()
+    bench.forget_process()
+    await bench.rest(5)
+    assert bench.api.versions() == before
+
+
+async def test_what_is_deleted_by_hand_comes_back(make: Make) -> None:
+    bench = await make()
+    await stable(bench, ONE)
+    await bench.rest()
+    revision = bench.status["stable"]["revision"]
+    for plural, name in (("services", revision), ("httproutes", "m"), ("poddisruptionbudgets", revision)):
+        if bench.api.get(plural, name) is not None:
+            bench.api.remove(plural, "default", name)
+            await bench.rest()
+            assert bench.api.get(plural, name) is not None, plural
+
+
+async def test_a_refused_write_is_told_and_mended_without_a_hand(make: Make) -> None:
+    bench = await make()
+    bench.api.fail("PATCH", "services", 403, times=8)
+    bench.ask_for(ONE)
+    await bench.until(lambda: "403" in bench.status.get("message", ""))
+    (condition,) = [found for found in bench.status["conditions"] if found["type"] == "Progressing"]
+    assert (condition["status"], condition["reason"]) == ("False", "ApplyFailed")
+    assert "an injected fault" in condition["message"]
+    await stable(bench, ONE)
+
+
+async def test_a_deployment_that_is_deleted_asks_for_nothing(make: Make) -> None:
+    bench = await make()
+    await stable(bench, ONE)
+    bench.api.remove("modeldeployments", "default", "m")
+    before = len(bench.api.writes())
+    await bench.rest()
+    assert len(bench.api.writes()) == before
+
+
+async def test_the_gateway_api_may_come_later(make: Make) -> None:
+    bench = await make()
+    bench.api.unserved = {"httproutes", "gateways"}
+    bench.ask_for(ONE)
+    await bench.rest(15)
+    assert bench.status["phase"] != "Stable"
+    bench.api.unserved = set()
+    await stable(bench, ONE)
+
+
+async def test_decisions_that_changed_something_are_recorded(make: Make, tmp_path: Path) -> None:
+    bench = await make()
+    bench.record_dir = tmp_path / "records"
+    await stable(bench, ONE)
+    await bench.rest(30)
+    records = sorted(bench.record_dir.iterdir())
+    content = json.loads(records[0].read_text())
+    assert content["observation"]["name"] == "m"
+    assert {action["$type"] for action in content["plan"]["actions"]} >= {"ApplyKeys"}
+    key = next(iter((bench.cluster.api.get("secrets", "m-keys") or {})["data"].values()))
+    assert all(key not in record.read_text() for record in records)
+    await bench.rest(5)
+    assert len(list(bench.record_dir.iterdir())) == len(records), "nothing changed, so nothing is recorded"
+
+
+async def play(bench: Bench, *, judged: bool) -> None:
+    """A roll-out from a stable first revision to its end, whatever dies on the way."""
+    bench.requests_per_second = 150
+    if judged:
+        bench.cluster.accuracy[TWO] = 0.4
+        bench.ask_for(TWO, **JUDGED)
+        await bench.until(lambda: bench.status.get("phase") == "RolledBack")
+    else:
+        await stable(bench, TWO, **QUICK)
+    await bench.rest(25)
+
+
+async def first(make: Make, killer: Killer | None = None) -> Bench:
+    bench = await make(killer)
+    await stable(bench, ONE, **QUICK)
+    await bench.rest(3)
+    return bench
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("judged", [False, True], ids=["promotion", "rollback"])
+async def test_wherever_the_process_dies_the_story_ends_the_same(make: Make, judged: bool) -> None:
+    undisturbed = await first(make)
+    start = undisturbed.killer.writes
+    await play(undisturbed, judged=judged)
+    expected, writes = undisturbed.outcome(), undisturbed.killer.writes
+    for k in range(start + 1, writes + 1):
+        bench = await first(make, Killer(after=k))
+        await play(bench, judged=judged)
+        assert bench.starts == 2, f"it was to die after write {k}"
+        assert bench.outcome() == expected, f"killed after write {k} of {writes}"
+
+
+@pytest.mark.timeout(300)
+async def test_wherever_the_process_dies_a_first_deployment_ends_the_same(make: Make) -> None:
+    undisturbed = await first(make)
+    await undisturbed.rest(25)
+    expected, writes = undisturbed.outcome(), undisturbed.killer.writes
+    for k in range(1, writes + 1):
+        bench = await first(make, Killer(after=k))
+        await bench.rest(25)
+        assert bench.starts == 2, f"it was to die after write {k}"
+        assert bench.outcome() == expected, f"killed after write {k} of {writes}"
+
+
+@pytest.mark.parametrize("plural", ["httproutes", "modeldeployments", "modelrevisions", "deployments"])
+async def test_answers_that_are_lost_and_servers_that_fail_change_no_outcome(make: Make, plural: str) -> None:
+    bench = await first(make)
+    calm = await first(make)
+    bench.api.fail("PATCH", plural, 500, times=3, lands=True)
+    bench.api.fail("PATCH", plural, 409, times=2)
+    bench.api.fail("PATCH", plural, 503, times=9)
+    bench.api.fail("GET", plural, 500, times=9)
+    for each in (bench, calm):
+        await play(each, judged=False)
+    assert bench.outcome() == calm.outcome()
+
+
+async def test_the_newest_of_three_models_wins(make: Make) -> None:
+    bench = await first(make)
+    bench.ask_for(TWO, **JUDGED)
+    await bench.until(lambda: 50 in bench.weights.values())
+    await stable(bench, THREE, **QUICK)
+    outcomes = [entry["outcome"] for entry in bench.status["history"]]
+    assert outcomes == ["Promoted", "Superseded", "Promoted"]
