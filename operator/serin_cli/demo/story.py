@@ -100,16 +100,19 @@ class Story:
             words = ["delete", "modeldeployment", NAME, "-n", NAMESPACE, "--cascade=foreground", "--timeout=120s"]
             self.kube.run(*words, timeout=130.0)
         self.screen.chapter("Train three models of handwritten digits on real scans and package them")
-        directory = storage.directory(self.cluster)
-        self.prepared = prepare(directory)
+        place = storage.prepare_place(self.cluster)
+        self.prepared = prepare(place.local)
+        place.publish()
         for model in self.prepared.models:
             self.screen.say(
                 f"  v{model.version}  {model.what}: {model.offline:.1%} right by its own measure, out of fold"
             )
         self.screen.chapter("The namespace, the volume with the bundles, and a route for labels")
         self._apply("namespace.yaml")
-        manifest = storage.manifest((self.examples / "storage.yaml").read_text(), directory)
-        shown = f"sed 's#{storage.EXAMPLE_PATH}#{directory}#' examples/storage.yaml | kubectl apply --server-side -f -"
+        manifest = storage.manifest((self.examples / "storage.yaml").read_text(), place)
+        shown = (
+            f"sed 's#{storage.EXAMPLE_PATH}#{place.on_node}#' examples/storage.yaml | kubectl apply --server-side -f -"
+        )
         self.kube.run("apply", "--server-side", "-f", "-", stdin=manifest, shown=shown)
         self._apply("feedback-route.yaml")
 

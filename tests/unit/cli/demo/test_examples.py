@@ -9,6 +9,7 @@ import pytest
 import yaml
 from serin_cli.cluster.errors import ClusterError
 from serin_cli.demo import kube, storage, story
+from serin_cli.demo.storage import Place
 from serin_contract.http import FEEDBACK_PATH, INFERENCE_PORT
 from serin_operator.api.deployment import ModelDeploymentSpec
 
@@ -45,13 +46,13 @@ def test_feedback_goes_to_the_deployment_by_its_host_name() -> None:
 
 
 def test_volume_gets_the_directory_of_the_cluster(tmp_path: Path) -> None:
-    text = storage.manifest((EXAMPLES / "storage.yaml").read_text(), tmp_path)
+    text = storage.manifest((EXAMPLES / "storage.yaml").read_text(), Place(tmp_path, "/on/the/node"))
     volume, claim = yaml.safe_load_all(text)
-    assert volume["spec"]["hostPath"]["path"] == str(tmp_path)
+    assert volume["spec"]["hostPath"]["path"] == "/on/the/node"
     assert volume["spec"]["claimRef"]["name"] == claim["metadata"]["name"] == "models"
     assert claim["spec"]["volumeName"] == volume["metadata"]["name"]
 
 
 def test_volume_without_the_place_to_fill_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match="does not name"):
-        storage.manifest("kind: PersistentVolume", tmp_path)
+        storage.manifest("kind: PersistentVolume", Place(tmp_path, "/on/the/node"))
