@@ -25,15 +25,8 @@ from serin_operator.decide.judge.findings import (
 )
 from serin_operator.decide.judge.formulas import Difference
 from serin_operator.decide.judge.reasons import GateReason
-from serin_operator.decide.judge.sums import (
-    ACCURACY,
-    ArmCounts,
-    CohortEvidence,
-    Evidence,
-    label_strata,
-    matured,
-)
-from serin_operator.decide.policy import AccuracyPolicy
+from serin_operator.decide.judge.sums import ArmCounts, CohortEvidence, Evidence, label_strata, matured
+from serin_operator.decide.policy import ACCURACY, AccuracyPolicy
 
 
 @dataclass(frozen=True)

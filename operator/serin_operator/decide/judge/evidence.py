@@ -16,8 +16,6 @@ from serin_contract.stats import CohortStats, LabelCounts
 from serin_operator.decide.judge.formulas import Stratum, two_arm_log_e
 from serin_operator.decide.judge.saved import dump, restore
 from serin_operator.decide.judge.sums import (
-    ACCURACY,
-    ERROR_RATE,
     NO_COUNTERS,
     ArmCounts,
     CohortEvidence,
@@ -28,6 +26,7 @@ from serin_operator.decide.judge.sums import (
     labels_of,
     start,
 )
+from serin_operator.decide.policy import ACCURACY, ERROR_RATE
 
 if TYPE_CHECKING:
     from serin_operator.decide.observation import StatsAnswer

@@ -25,14 +25,8 @@ from serin_operator.decide.judge.findings import (
 )
 from serin_operator.decide.judge.formulas import Difference
 from serin_operator.decide.judge.reasons import GateReason
-from serin_operator.decide.judge.sums import (
-    ERROR_RATE,
-    ArmCounts,
-    CohortEvidence,
-    Evidence,
-    request_strata,
-)
-from serin_operator.decide.policy import ErrorRatePolicy
+from serin_operator.decide.judge.sums import ArmCounts, CohortEvidence, Evidence, request_strata
+from serin_operator.decide.policy import ERROR_RATE, ErrorRatePolicy
 
 LEVEL = PASS_ERROR / 2.0
 """Chance that either proof of a Pass is wrong."""

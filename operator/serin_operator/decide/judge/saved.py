@@ -6,16 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from serin_operator.decide.judge.sums import (
-    ACCURACY,
-    ERROR_RATE,
-    ArmCounts,
-    CohortEvidence,
-    Counters,
-    Evidence,
-    PodMemory,
-    start,
-)
+from serin_operator.decide.judge.sums import ArmCounts, CohortEvidence, Counters, Evidence, PodMemory, start
+from serin_operator.decide.policy import ACCURACY, ERROR_RATE
 
 DUMP_FORMAT = 1
 

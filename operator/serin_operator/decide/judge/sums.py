@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from serin_operator.decide.judge.formulas import Stratum
-
-ACCURACY = "accuracy"
-ERROR_RATE = "errorRate"
+from serin_operator.decide.policy import ACCURACY, ERROR_RATE
 
 Counters = tuple[float, float, float, float, float, float, float]
 """requests, errors, predictions; labelled, correct of the candidate; labelled, correct of stable."""

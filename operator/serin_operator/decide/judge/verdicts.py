@@ -8,8 +8,8 @@ from serin_operator.api.deployment import GateStatus, Mode
 from serin_operator.decide.judge.accuracy import judge_accuracy
 from serin_operator.decide.judge.findings import Finding
 from serin_operator.decide.judge.rates import judge_error_rate
-from serin_operator.decide.judge.sums import ACCURACY, ERROR_RATE, Evidence
-from serin_operator.decide.policy import Policy
+from serin_operator.decide.judge.sums import Evidence
+from serin_operator.decide.policy import ACCURACY, ERROR_RATE, Policy
 
 
 def judge(
