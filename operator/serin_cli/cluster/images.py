@@ -197,7 +197,11 @@ def _for_kind(cluster: Cluster, image: Image, progress: Progress) -> bool:
         stage.say("building")
         run([*argv, image.context], timeout=BUILD_SECONDS)
         stage.say("loading into kind")
-        run(["kind", "load", "docker-image", image.tag, "--name", cluster.name], timeout=BUILD_SECONDS)
+        # By an archive, as kind looks for images by name in docker only, never in podman.
+        with tempfile.TemporaryDirectory() as room:
+            archive = Path(room) / "image.tar"
+            run([engine, "save", "-o", archive, image.tag], timeout=BUILD_SECONDS)
+            run(["kind", "load", "image-archive", archive, "--name", cluster.name], timeout=BUILD_SECONDS)
     _write_record(cluster.paths.live / "images.json", {**record, image.tag: key})
     return True
 

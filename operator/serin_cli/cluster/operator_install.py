@@ -11,6 +11,7 @@ from serin_cli.cluster.paths import repository_root
 from serin_cli.cluster.progress import Progress
 
 NAMESPACE = "serin-system"
+READY_SECONDS = 120
 PARTS = ("operator", "serving")
 
 
@@ -32,8 +33,9 @@ def install(cluster: Cluster, progress: Progress, *, fresh: bool) -> None:
             forget_other_tags(cluster.paths, image)
     with progress.stage("Operator") as stage:
         stage.say("installing the chart")
+        values = chart_values(images)
         try:
-            install_chart(cluster, root / "charts" / "serin", NAMESPACE, chart_values(images))
+            install_chart(cluster, root / "charts" / "serin", NAMESPACE, values, timeout=READY_SECONDS)
         except ClusterError as error:
             raise ClusterError(f"{error.message}\n{_what_pods_say(cluster)}") from error
         stage.finish(f"chart charts/serin in namespace {NAMESPACE}")

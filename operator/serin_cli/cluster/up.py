@@ -1,11 +1,9 @@
 """Bring a cluster up, whatever its kind, and take it down again."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fcntl import LOCK_EX, LOCK_NB, flock
-from pathlib import Path
 
 from serin_cli.cluster import (
     binaries,
@@ -20,13 +18,10 @@ from serin_cli.cluster import (
 from serin_cli.cluster.access import Cluster, load
 from serin_cli.cluster.choose import Choice
 from serin_cli.cluster.errors import ClusterError
-from serin_cli.cluster.paths import Paths, repository_root
+from serin_cli.cluster.others import delete_kind, make_kind, use_context
+from serin_cli.cluster.paths import Paths
 from serin_cli.cluster.program_images import ensure_program_image
 from serin_cli.cluster.progress import Progress
-from serin_cli.cluster.run import run
-
-KIND_GATEWAY_PORT = 8000
-KIND_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -57,7 +52,7 @@ def bring_up(paths: Paths, choice: Choice, wishes: Wishes, progress: Progress) -
     running = _running(paths, choice)
     cluster = running or _make(paths, choice, wishes, progress)
     if cluster.mode == "netns":
-        dns.install(cluster, progress)
+        _complete_netns(cluster, progress)
     if wishes.with_gateway:
         gateway.install(cluster, progress)
     if wishes.with_operator:
@@ -72,12 +67,18 @@ def take_down(paths: Paths) -> bool:
     except ClusterError:
         cluster = None
     if cluster is not None and cluster.mode == "kind":
-        run(["kind", "delete", "cluster", "--name", paths.name], timeout=KIND_SECONDS)
+        delete_kind(paths)
     return teardown.stop(paths)
 
 
 def clean(paths: Paths, *, cache: bool) -> None:
-    """End the cluster and remove its images; with `cache` also programs and images shared by all clusters."""
+    """End the cluster and remove its images; with `cache` also programs and images shared by all clusters.
+
+    Raises ClusterError if the cache is to go while another cluster runs from it.
+    """
+    others = [path.parent.name for path in (paths.cache / "cluster").glob("*/live") if path != paths.live]
+    if cache and others:
+        raise ClusterError(f"The cluster {others[0]!r} uses the cache: serin cluster down --name {others[0]}")
     take_down(paths)
     teardown.remove_files(paths.home)
     if cache:
@@ -100,21 +101,19 @@ def _running(paths: Paths, choice: Choice) -> Cluster | None:
 def _make(paths: Paths, choice: Choice, wishes: Wishes, progress: Progress) -> Cluster:
     if choice.mode == "netns":
         return _make_netns(paths, choice, wishes, progress)
-    kubectl = shutil.which("kubectl") or str(binaries.build(binaries.KUBERNETES, paths, progress) / "kubectl")
-    helm = shutil.which("helm") or str(binaries.build(binaries.HELM, paths, progress) / "helm")
     if choice.mode == "kind":
-        return _make_kind(paths, choice, kubectl, helm, progress)
-    return _use_context(paths, choice, wishes, kubectl, helm)
+        return make_kind(paths, choice, progress)
+    assert wishes.context is not None
+    return use_context(paths, choice, wishes.context, progress)
 
 
 def _make_netns(paths: Paths, choice: Choice, wishes: Wishes, progress: Progress) -> Cluster:
     packages.install_missing(progress)
-    kubernetes = binaries.build(binaries.KUBERNETES, paths, progress)
     # All is built before anything runs, as the compiler would leave the cluster no processor.
-    binaries.build(binaries.COREDNS, paths, progress)
-    if wishes.with_gateway:
-        binaries.build(binaries.TRAEFIK, paths, progress)
-    helm = binaries.build(binaries.HELM, paths, progress)
+    modules = [binaries.KUBERNETES, binaries.PAUSE, binaries.COREDNS, binaries.HELM]
+    modules += [binaries.TRAEFIK] if wishes.with_gateway else []
+    for module in modules:
+        binaries.build(module, paths, progress)
     with progress.stage("Certificates and configuration"):
         netns.prepare(paths)
     with progress.stage("Control plane") as stage:
@@ -125,8 +124,8 @@ def _make_netns(paths: Paths, choice: Choice, wishes: Wishes, progress: Progress
             reason=choice.reason,
             kubeconfig=str(paths.kubeconfig),
             context="serin",
-            kubectl_program=str(kubernetes / "kubectl"),
-            helm_program=str(helm / "helm"),
+            kubectl_program=str(binaries.built(binaries.KUBERNETES, paths) / "kubectl"),
+            helm_program=str(binaries.built(binaries.HELM, paths) / "helm"),
             api_port=api_port,
             gateway_port=gateway_port,
             versions={"kubernetes": binaries.KUBERNETES_VERSION, "traefik": binaries.TRAEFIK_VERSION},
@@ -134,58 +133,14 @@ def _make_netns(paths: Paths, choice: Choice, wishes: Wishes, progress: Progress
         cluster.save()
         netns.wait_for_api(cluster, stage)
         stage.finish(f"Kubernetes {binaries.KUBERNETES_VERSION} at https://127.0.0.1:{api_port}")
-    containerd.wait_ready(paths)
-    ensure_program_image(binaries.PAUSE, paths, progress)
+    return cluster
+
+
+def _complete_netns(cluster: Cluster, progress: Progress) -> None:
+    """Do what a namespace cluster needs beyond its API server, also for one whose `up` was interrupted."""
+    containerd.wait_ready(cluster.paths)
+    ensure_program_image(binaries.PAUSE, cluster.paths, progress)
     with progress.stage("Node") as stage:
         netns.wait_for_node(cluster, stage)
         stage.finish("Ready")
-    return cluster
-
-
-def _make_kind(paths: Paths, choice: Choice, kubectl: str, helm: str, progress: Progress) -> Cluster:
-    paths.live.mkdir(parents=True, exist_ok=True)
-    root = repository_root()
-    cluster = Cluster(
-        name=paths.name,
-        mode="kind",
-        reason=choice.reason,
-        kubeconfig=str(paths.kubeconfig),
-        context=f"kind-{paths.name}",
-        kubectl_program=kubectl,
-        helm_program=helm,
-        gateway_port=KIND_GATEWAY_PORT if root else 0,
-        versions={"traefik": binaries.TRAEFIK_VERSION},
-    )
-    # Recorded first, so that `down` also ends what was only half made.
-    cluster.save()
-    known = run(["kind", "get", "clusters"], timeout=60).split()
-    with progress.stage("kind cluster"):
-        if paths.name in known:
-            run(["kind", "export", "kubeconfig", "--name", paths.name, "--kubeconfig", paths.kubeconfig])
-        else:
-            argv: list[str | Path] = ["kind", "create", "cluster", "--name", paths.name, "--wait", "180s"]
-            argv += ["--config", root / "kind-config.yaml"] if root else []
-            run([*argv, "--kubeconfig", paths.kubeconfig], timeout=KIND_SECONDS)
-    return cluster
-
-
-def _use_context(paths: Paths, choice: Choice, wishes: Wishes, kubectl: str, helm: str) -> Cluster:
-    assert wishes.context is not None
-    # A copy with this one context only, so that no later change of the user's default can redirect a command.
-    view = [kubectl, "config", "view", "--minify", "--flatten", "--raw", f"--context={wishes.context}"]
-    access = run(view, timeout=30)
-    paths.live.mkdir(parents=True, exist_ok=True)
-    paths.kubeconfig.touch(mode=0o600)
-    paths.kubeconfig.write_text(access)
-    cluster = Cluster(
-        name=paths.name,
-        mode="context",
-        reason=choice.reason,
-        kubeconfig=str(paths.kubeconfig),
-        context=wishes.context,
-        kubectl_program=kubectl,
-        helm_program=helm,
-    )
-    cluster.save()
-    cluster.kubectl("get", "--raw=/readyz", timeout=30)
-    return cluster
+    dns.install(cluster, progress)

@@ -69,3 +69,11 @@ def test_two_commands_cannot_change_one_cluster_at_once(cli):
     paths = paths_for()
     with locked(paths), pytest.raises(ClusterError, match="Another command"), locked(paths):
         pytest.fail("both held the lock")
+
+
+def test_the_cache_stays_while_another_cluster_runs_from_it(cli):
+    paths_for("other").live.mkdir(parents=True)
+    result = cli("clean", "--cache")
+    assert result.exit_code == 1
+    assert "serin cluster down --name other" in result.output
+    assert cli("clean").exit_code == 0

@@ -6,8 +6,8 @@ import pytest
 import yaml
 from serin_cli.cluster import addresses
 from serin_cli.cluster.gateway import MANIFESTS
+from serin_cli.cluster.others import KIND_GATEWAY_PORT
 from serin_cli.cluster.program_images import TAGS
-from serin_cli.cluster.up import KIND_GATEWAY_PORT
 
 ROOT = Path(__file__).resolve().parents[4]
 
