@@ -16,7 +16,16 @@ from serin_contract.bundle import FILE_BYTES_MAX, Signature
 from serin_contract.ids import Prediction
 from serin_contract.model_types import MODEL_TYPES_ALLOWED
 from serin_contract.startup import StartupReason
-from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+)
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 
 from serin_serving.errors import RefusedError, RequestError
@@ -26,6 +35,17 @@ from serin_serving.trees import check_trees
 INLINE_SECONDS_MAX = 0.002
 """A model slower than this for 1 or 64 rows runs on a worker thread, so that the loop goes on answering."""
 
+_ARGMAX_TYPES = (
+    ExtraTreesClassifier,
+    GaussianNB,
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    LinearDiscriminantAnalysis,
+    LogisticRegression,
+    MLPClassifier,
+    RandomForestClassifier,
+)
+_TIE = 1e-9
 _TIMING_ROWS = (1, 64)
 _TIMING_RUNS = 3
 
@@ -89,7 +109,7 @@ class Model:
             found = self._estimator.predict_proba(matrix)
             # FP64 holds an FP32 exactly, while FP32 printed short would read back as another double.
             probabilities = np.ascontiguousarray(found, dtype=np.float64)
-        if probabilities is not None and self._by_argmax:
+        if probabilities is not None and self._by_argmax and _is_clear(probabilities):
             indices = probabilities.argmax(axis=1)
             values = [self.signature.classes[index] for index in indices]
         else:
@@ -187,9 +207,17 @@ def _run_on_one_core(estimator: Any) -> None:
 
 
 def _predicts_by_argmax(estimator: Any) -> bool:
-    """Whether `predict` is the class of the largest probability by definition, which saves a second pass.
+    """Whether `predict` is the class of the largest probability, which saves a second pass.
 
-    True of forests only: others decide on scores that may tie or order differently after rounding.
+    Only types of which that is known: others choose by a threshold or by scores in another order.
     """
     final = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
-    return type(final) in (RandomForestClassifier, ExtraTreesClassifier)
+    return type(final) in _ARGMAX_TYPES
+
+
+def _is_clear(probabilities: NDArray[np.float64]) -> bool:
+    """Whether no row has two classes so close that rounding could order their scores otherwise."""
+    if probabilities.shape[1] < 2:
+        return False
+    ordered = np.partition(probabilities, -2, axis=1)
+    return bool((ordered[:, -1] - ordered[:, -2] > _TIE).all())

@@ -11,14 +11,21 @@ import pytest
 import skops.io
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serin_contract.bundle import Golden, Signature
+from serin_contract.bundle import Column, Golden, Signature
 from serin_contract.startup import StartupReason
 from serin_serving.errors import RefusedError, RequestError
 from serin_serving.model import Model, load_model
 from serin_serving.oip import decode_infer, encode_infer
 from serin_serving.startup import self_test
-from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.base import clone
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+)
 from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -175,6 +182,43 @@ def test_gradient_boosting_is_loaded_and_checked(cases: dict[str, Case]) -> None
     document = json.loads((case.path / "signature.json").read_bytes())
     served = load_model(skops.io.dumps(model), as_signature(document))
     assert served.answer(case.rows).values == model.predict(case.rows).tolist()
+
+
+ONE_PASS = (
+    LogisticRegression(max_iter=5000),
+    GaussianNB(),
+    LinearDiscriminantAnalysis(),
+    RandomForestClassifier(4, random_state=0),
+    GradientBoostingClassifier(n_estimators=2, random_state=0),
+    HistGradientBoostingClassifier(max_iter=3, random_state=0),
+)
+
+
+@pytest.mark.parametrize("estimator", ONE_PASS, ids=lambda estimator: type(estimator).__name__)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_one_pass_gives_the_classes_that_predict_gives(cases: dict[str, Case], estimator: Any, classes: int) -> None:
+    case = cases["wine"]
+    labels = np.minimum(case.labels, classes - 1)
+    fitted = clone(estimator).fit(case.rows, labels)
+    columns = [Column(f"x{index}", "FP64") for index in range(13)]
+    served = load_model(
+        skops.io.dumps(fitted), Signature("classification", columns, list(range(classes)), probabilities=True)
+    )
+    assert served._by_argmax
+    # Rows between the classes come closest to a tie.
+    between = (case.rows[:-1] + case.rows[1:]) / 2
+    for rows in (case.rows, between):
+        assert served.answer(rows).values == fitted.predict(rows).tolist()
+
+
+def test_an_exact_tie_is_left_to_the_model(cases: dict[str, Case]) -> None:
+    rows = np.array([[-1.0], [1.0]])
+    fitted = LogisticRegression().fit(rows, [0, 1])
+    columns = [Column("a", "FP64")]
+    served = load_model(skops.io.dumps(fitted), Signature("classification", columns, [0, 1], probabilities=True))
+    for value in (0.0, 1e-300, -1e-300, 1e-12, 5e-17):
+        row = np.array([[value]])
+        assert served.answer(row).values == fitted.predict(row).tolist()
 
 
 def test_threads_inside_a_call_are_turned_off(models: dict[str, Model]) -> None:
