@@ -1,0 +1,188 @@
+"""What Serin says of one model: the status of a ModelDeployment."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from serin_operator.api.base import ApiModel, Condition, Timestamp
+from serin_operator.api.markers import Schema
+from serin_operator.api.spec import Mode
+
+
+class Phase(StrEnum):
+    """Where the deployment stands, in one word."""
+
+    Pending = "Pending"
+    """The first revision is being resolved, started or warmed up."""
+    Progressing = "Progressing"
+    """A candidate answers its share of the traffic and climbs the steps."""
+    Holding = "Holding"
+    """The candidate keeps its weight until the gates have what they need to decide."""
+    Paused = "Paused"
+    """A person or the deadline stopped the trial; the weight stays and the clocks stand."""
+    Promoting = "Promoting"
+    """Every gate passed; the traffic moves to the candidate."""
+    Stable = "Stable"
+    """The revision of the spec answers all traffic."""
+    RollingBack = "RollingBack"
+    """A gate failed or the trial was aborted; the traffic moves back to stable."""
+    RolledBack = "RolledBack"
+    """Stable answers all traffic and the revision of the spec is rejected."""
+    Failed = "Failed"
+    """The revision of the spec cannot serve and a person must act."""
+
+
+class GateStatus(ApiModel):
+    """What one gate says, with the numbers that say it."""
+
+    name: Annotated[str, Field(max_length=63, description="Name of the gate.")]
+    mode: Annotated[Mode, Field(description="Whether the gate decides.")]
+    verdict: Annotated[
+        Literal["Pass", "Fail", "NotYet", "NoData", "Error"],
+        Field(description="Only Pass and Fail decide; NotYet has data but not enough evidence."),
+    ]
+    reason: Annotated[str, Field(max_length=64, description="One word for programs.")]
+    message: Annotated[str, Field(max_length=1024, description="One sentence with the numbers.")]
+    value: Annotated[float | None, Field(description="Estimate for the candidate.")] = None
+    reference: Annotated[float | None, Field(description="Estimate for stable at the same time.")] = None
+    bound: Annotated[
+        float | None,
+        Field(description="Confidence bound on the loss against stable; Pass needs it within limits."),
+    ] = None
+    limit: Annotated[float | None, Field(description="The threshold that applies.")] = None
+    samples: Annotated[float | None, Field(description="Candidate samples that count so far.")] = None
+    needed: Annotated[float | None, Field(description="Estimate of the samples that a verdict needs.")] = None
+    log10_e: Annotated[
+        float | None,
+        Field(alias="log10E", description="Evidence against the candidate; it fails at -log10(budget)."),
+    ] = None
+    budget: Annotated[float | None, Field(description="This gate's share of falseRollbackBudget.")] = None
+    smallest_drop: Annotated[
+        float | None, Field(description="Smallest loss that the candidate's traffic so far can reveal.")
+    ] = None
+    since: Annotated[Timestamp | None, Field(description="When this verdict was first given.")] = None
+
+
+class StableStatus(ApiModel):
+    """The revision that is trusted."""
+
+    revision: Annotated[str, Field(max_length=63, description="Name of its ModelRevision.")]
+    digest: Annotated[str | None, Field(max_length=71, description="Digest of its bundle.")] = None
+    weight: Annotated[int | None, Field(description="Percent of requests that it answers.")] = None
+    ready_replicas: Annotated[int | None, Field(description="Its pods that are ready.")] = None
+
+
+class CandidateStatus(ApiModel):
+    """The revision on trial."""
+
+    revision: Annotated[str, Field(max_length=63, description="Name of its ModelRevision.")]
+    digest: Annotated[str | None, Field(max_length=71, description="Digest of its bundle.")] = None
+    weight: Annotated[int, Field(description="Percent of requests that it may answer in this step.")] = 0
+    ready_replicas: Annotated[int | None, Field(description="Its pods that are ready.")] = None
+    step: Annotated[
+        int, Field(description="Index of the step; -1 before the first, the number of steps while promoting.")
+    ] = -1
+    cohort: Annotated[str | None, Field(max_length=128, description="Cohort of the requests split now.")] = None
+    cohort_number: Annotated[int, Field(description="Rises at every change of weight and never repeats.")] = 0
+    step_started_at: Annotated[
+        Timestamp | None,
+        Field(description="When the step's weight was seen on the route; its clock starts here."),
+    ] = None
+    trial_started_at: Annotated[Timestamp | None, Field(description="When the trial began.")] = None
+    deadline_at: Annotated[
+        Timestamp | None, Field(description="When the trial runs out of time; moves on while it is paused.")
+    ] = None
+    paused_since: Annotated[Timestamp | None, Field(description="When the trial was paused, if it is.")] = None
+    outcome: Annotated[
+        Literal["Rejected", "Undecided", "Aborted", "Superseded", "Failed"] | None,
+        Field(description="How the trial has ended, while its traffic is being taken back."),
+    ] = None
+    not_ready_since: Annotated[
+        Timestamp | None, Field(description="When the candidate lost its last ready pod, if it has none.")
+    ] = None
+    dips: Annotated[int, Field(description="How often in this trial the candidate had no ready pod left.")] = 0
+    policy: Annotated[
+        str | None,
+        Field(max_length=16, description="Hash of the gates and steps that the trial is judged by."),
+    ] = None
+    shares: Annotated[
+        dict[str, float] | None,
+        Field(max_length=32, description="Share of the budget by gate, fixed when the trial began."),
+    ] = None
+
+
+class Rejection(ApiModel):
+    """A revision that is not tried again."""
+
+    revision: Annotated[str, Field(max_length=63, description="Name of the ModelRevision.")]
+    digest: Annotated[str | None, Field(max_length=71, description="Digest of its bundle.")] = None
+    reason: Annotated[str, Field(max_length=64, description="Why it was rejected.")]
+    time: Annotated[Timestamp, Field(description="When it was rejected.")]
+
+
+class LastRollback(ApiModel):
+    """The latest rollback, for people and alerts."""
+
+    from_: Annotated[str, Field(alias="from", max_length=63, description="Revision that was rolled back.")]
+    to: Annotated[str, Field(max_length=63, description="Revision that answers again.")]
+    gate: Annotated[str, Field(max_length=63, description="Gate that failed, or the reason.")]
+    evidence: Annotated[str, Field(max_length=1024, description="The numbers, so that a person can recompute.")]
+    time: Annotated[Timestamp, Field(description="When the weight went back.")]
+
+
+class HistoryEntry(ApiModel):
+    """How one trial ended."""
+
+    revision: Annotated[str, Field(max_length=63, description="Name of the ModelRevision.")]
+    digest: Annotated[str | None, Field(max_length=71, description="Digest of its bundle.")] = None
+    outcome: Annotated[
+        Literal["Promoted", "Rejected", "Undecided", "Aborted", "Superseded", "Failed"],
+        Field(description="How the trial ended."),
+    ]
+    reason: Annotated[str, Field(max_length=64, description="Why it ended so.")]
+    time: Annotated[Timestamp, Field(description="When it ended.")]
+
+
+class ModelDeploymentStatus(ApiModel):
+    """What Serin says of the deployment. Only the operator writes it."""
+
+    observed_generation: Annotated[
+        int | None, Field(description="Generation of the spec that this status speaks of.")
+    ] = None
+    phase: Annotated[Phase | None, Field(description="Where the deployment stands, in one word.")] = None
+    message: Annotated[
+        str | None,
+        Field(max_length=32768, description="One sentence: what is going on, and what to do if anything."),
+    ] = None
+    url: Annotated[str | None, Field(max_length=1024, description="Where the model answers.")] = None
+    conditions: Annotated[
+        tuple[Condition, ...],
+        Field(max_length=16, description="Observations; True is always the good answer."),
+        Schema(list_type="map", list_map_keys=("type",)),
+    ] = ()
+    stable: Annotated[StableStatus | None, Field(description="The revision that is trusted.")] = None
+    candidate: Annotated[CandidateStatus | None, Field(description="The revision on trial.")] = None
+    gates: Annotated[
+        tuple[GateStatus, ...],
+        Field(max_length=32, description="What each gate says of the trial, of the last one after it ended."),
+        Schema(list_type="map", list_map_keys=("name",)),
+    ] = ()
+    worst_gate: Annotated[
+        str | None, Field(max_length=128, description="The gate that matters most now, with its verdict.")
+    ] = None
+    samples: Annotated[int | None, Field(description="Candidate samples behind the gate that matters most now.")] = None
+    rejected: Annotated[
+        tuple[Rejection, ...],
+        Field(max_length=50, description="Revisions that are not tried again unless the spec changes."),
+        Schema(list_type="atomic"),
+    ] = ()
+    last_rollback: Annotated[LastRollback | None, Field(description="The latest rollback.")] = None
+    history: Annotated[
+        tuple[HistoryEntry, ...],
+        Field(max_length=100, description="How earlier trials ended, the newest first."),
+        Schema(list_type="atomic"),
+    ] = ()
+    weight_mode: Annotated[Literal["Gateway"] | None, Field(description="Who splits the traffic.")] = None
