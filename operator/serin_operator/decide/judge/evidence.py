@@ -25,6 +25,7 @@ from serin_operator.decide.judge.sums import (
     answers_of,
     labels_of,
     start,
+    together,
 )
 from serin_operator.decide.policy import ACCURACY, ERROR_RATE
 
@@ -191,11 +192,8 @@ def _grown(cohort: CohortEvidence, candidate: ArmCounts, stable: ArmCounts, know
 
 def _known(evidence: Evidence, name: str) -> _Known:
     """What both arms did in the other cohorts, before this call."""
-    candidate, stable = ArmCounts(), ArmCounts()
-    for other, cohort in evidence.cohorts.items():
-        if other != name:
-            candidate, stable = candidate.plus(cohort.candidate), stable.plus(cohort.stable)
-    return candidate, stable
+    others = [cohort for other, cohort in evidence.cohorts.items() if other != name]
+    return together(other.candidate for other in others), together(other.stable for other in others)
 
 
 def _guess(own: Stratum, others: Stratum) -> Stratum:

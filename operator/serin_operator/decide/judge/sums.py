@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from serin_operator.decide.judge.formulas import Stratum
@@ -37,6 +37,18 @@ class ArmCounts:
             self.labelled + other.labelled,
             self.correct + other.correct,
         )
+
+
+def together(counts: Iterable[ArmCounts]) -> ArmCounts:
+    """The sum of many: plain floats on the way, because this runs at every look."""
+    requests = errors = predictions = labelled = correct = 0.0
+    for one in counts:
+        requests += one.requests
+        errors += one.errors
+        predictions += one.predictions
+        labelled += one.labelled
+        correct += one.correct
+    return ArmCounts(requests, errors, predictions, labelled, correct)
 
 
 @dataclass(frozen=True)
@@ -78,10 +90,8 @@ class Evidence:
 
     def total(self, arm: str) -> ArmCounts:
         """Sums over all cohorts of the arm named `candidate` or `stable`."""
-        total = ArmCounts()
-        for cohort in self.cohorts.values():
-            total = total.plus(cohort.candidate if arm == "candidate" else cohort.stable)
-        return total
+        counts = (cohort.candidate if arm == "candidate" else cohort.stable for cohort in self.cohorts.values())
+        return together(counts)
 
     def log_e(self, gate: str) -> float:
         """Natural log of the gate's e-process: the cohorts' factors multiplied (arXiv 2302.11401)."""
