@@ -98,6 +98,7 @@ def read_csv(path: Path, target: str, model: Any) -> tuple[list[str], NDArray[An
         BundleError: the file lacks a header, a row, the target or a column that the model needs.
     """
     import numpy as np
+
     from serin_bundle import BundleError
 
     try:
@@ -135,6 +136,7 @@ def _column(cells: Sequence[str]) -> list[float] | None:
 
 def _labels(cells: list[str], classes: Any) -> NDArray[Any]:
     import numpy as np
+
     from serin_bundle import BundleError
 
     if any(not cell for cell in cells):

@@ -11,8 +11,8 @@ from typing import Any, assert_never
 
 from prometheus_client import Counter, Gauge
 from pydantic import BaseModel
-from serin_contract import labels
 
+from serin_contract import labels
 from serin_operator.api.base import Condition
 from serin_operator.api.deployment import ModelDeploymentStatus, Phase
 from serin_operator.decide import timestamps

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from serin_contract.bundle import Golden
 
 from serin_bundle.errors import BundleError
 from serin_bundle.table import Table
+from serin_contract.bundle import Golden
 
 GOLDEN_ROWS_MAX = 1024
 

@@ -7,6 +7,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import msgspec
+
+from serin_bundle.errors import BundleError
+from serin_bundle.manifest import digest_of
 from serin_contract import profile as profiles
 from serin_contract.bundle import (
     MANIFEST_BYTES_MAX,
@@ -19,9 +22,6 @@ from serin_contract.bundle import (
     Signature,
 )
 from serin_contract.profile import Profile
-
-from serin_bundle.errors import BundleError
-from serin_bundle.manifest import digest_of
 
 _T = TypeVar("_T")
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from serin_contract.bundle import MANIFEST_FILE, FileEntry, Manifest
 
 from serin_bundle.errors import BundleError
+from serin_contract.bundle import MANIFEST_FILE, FileEntry, Manifest
 
 _LIBRARIES = ("scikit-learn", "numpy", "scipy", "skops")
 

@@ -8,9 +8,9 @@ import zipfile
 from typing import Any
 
 import skops.io
-from serin_contract.model_types import MODEL_TYPES_ALLOWED
 
 from serin_bundle.errors import BundleError
+from serin_contract.model_types import MODEL_TYPES_ALLOWED
 
 _TIME = (1980, 1, 1, 0, 0, 0)
 

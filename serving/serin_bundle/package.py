@@ -10,17 +10,6 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from serin_contract import profile as profiles
-from serin_contract.bundle import (
-    GOLDEN_FILE,
-    MANIFEST_FILE,
-    METRICS_FILE,
-    MODEL_FILE,
-    PROFILE_FILE,
-    SIGNATURE_FILE,
-    Signature,
-)
-from serin_contract.http import PROFILE_BYTES_MAX
 from sklearn import metrics
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
@@ -33,6 +22,17 @@ from serin_bundle.manifest import digest_of, encode, encode_manifest, write_bund
 from serin_bundle.model_file import dump_model, load_model
 from serin_bundle.profile import build_profile
 from serin_bundle.table import Table, read_labels, read_table
+from serin_contract import profile as profiles
+from serin_contract.bundle import (
+    GOLDEN_FILE,
+    MANIFEST_FILE,
+    METRICS_FILE,
+    MODEL_FILE,
+    PROFILE_FILE,
+    SIGNATURE_FILE,
+    Signature,
+)
+from serin_contract.http import PROFILE_BYTES_MAX
 
 Task = Literal["classification", "regression"]
 

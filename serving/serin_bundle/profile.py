@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from serin_bundle.folds import OutOfFold
+from serin_bundle.table import Table
 from serin_contract.profile import (
     BINS_MAX,
     CATEGORIES_MAX,
@@ -17,9 +20,6 @@ from serin_contract.profile import (
     PredictionBins,
     Profile,
 )
-
-from serin_bundle.folds import OutOfFold
-from serin_bundle.table import Table
 
 ROWS_PER_BIN = 30
 """A bin should expect at least so many training rows, or its share is mostly noise."""

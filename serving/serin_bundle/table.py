@@ -9,9 +9,9 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from serin_contract.bundle import Column, matrix_type
 
 from serin_bundle.errors import BundleError
+from serin_contract.bundle import Column, matrix_type
 
 Datatype = Literal["FP64", "FP32", "INT64", "INT32", "BOOL", "BYTES"]
 Values = NDArray[Any]

@@ -8,8 +8,8 @@ import time
 from collections.abc import Awaitable, Callable
 
 import orjson
-from serin_contract import http, ids, profile
 
+from serin_contract import http, ids, profile
 from serin_serving.counts import valid_cohort
 from serin_serving.errors import RequestError
 from serin_serving.feedback import encode_receipt

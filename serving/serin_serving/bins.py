@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from serin_contract.profile import CategoryFeature, NumericFeature, Profile, profile_hash
 
+from serin_contract.profile import CategoryFeature, NumericFeature, Profile, profile_hash
 from serin_serving.layout import Matrix
 
 Sums = NDArray[np.float64]

@@ -12,6 +12,7 @@ import stat
 from pathlib import Path, PurePosixPath
 
 import msgspec
+
 from serin_contract.bundle import (
     BUNDLE_FORMAT,
     FILE_BYTES_MAX,
@@ -25,7 +26,6 @@ from serin_contract.bundle import (
     Manifest,
 )
 from serin_contract.startup import StartupReason
-
 from serin_serving.errors import RefusedError
 
 REQUIRED_FILES = (MODEL_FILE, PROFILE_FILE, SIGNATURE_FILE, GOLDEN_FILE)

@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 import msgspec
 import orjson
+
 from serin_contract import ids
 from serin_contract.bundle import Signature
 from serin_contract.ids import PredictionId
 from serin_contract.keys import KeyRing
-
 from serin_serving.counts import Counts
 from serin_serving.errors import RequestError
 from serin_serving.recent import RecentLabels

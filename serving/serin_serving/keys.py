@@ -8,7 +8,6 @@ from pathlib import Path
 from serin_contract import keys
 from serin_contract.keys import KeyRing
 from serin_contract.startup import StartupReason
-
 from serin_serving.errors import RefusedError
 
 CHECK_SECONDS = 5.0

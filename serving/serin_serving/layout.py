@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from serin_contract.bundle import Column, MatrixType, matrix_type
 
+from serin_contract.bundle import Column, MatrixType, matrix_type
 from serin_serving.errors import RequestError
 
 Matrix = NDArray[Any]

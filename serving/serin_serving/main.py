@@ -17,7 +17,6 @@ from typing import NoReturn
 
 from serin_contract import startup as reports
 from serin_contract.startup import EXIT_REFUSED, ResolvedDigest, StartupFailure, StartupReason
-
 from serin_serving import log, settings
 from serin_serving.bundle_files import read_bundle
 from serin_serving.errors import RefusedError

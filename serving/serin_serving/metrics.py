@@ -10,6 +10,7 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+
 from serin_contract import metrics
 from serin_contract.stats import LATENCY_BOUNDS_SECONDS
 

@@ -12,10 +12,6 @@ import msgspec
 import numpy as np
 import skops.io
 from numpy.typing import NDArray
-from serin_contract.bundle import FILE_BYTES_MAX, Signature
-from serin_contract.ids import Prediction
-from serin_contract.model_types import MODEL_TYPES_ALLOWED
-from serin_contract.startup import StartupReason
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import (
     ExtraTreesClassifier,
@@ -28,6 +24,10 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 
+from serin_contract.bundle import FILE_BYTES_MAX, Signature
+from serin_contract.ids import Prediction
+from serin_contract.model_types import MODEL_TYPES_ALLOWED
+from serin_contract.startup import StartupReason
 from serin_serving.errors import RefusedError, RequestError
 from serin_serving.layout import Layout, Matrix
 from serin_serving.trees import check_trees

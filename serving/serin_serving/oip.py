@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 import numpy as np
 import orjson
+
 from serin_contract.bundle import Signature
 from serin_contract.ids import ROWS_MAX
-
 from serin_serving.errors import RequestError
 from serin_serving.layout import Layout, Matrix
 from serin_serving.model import Answers

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 
 from serin_contract import ids, stats
 from serin_contract.profile import Profile
-
 from serin_serving.batching import Batcher
 from serin_serving.bins import Binner
 from serin_serving.counts import Counts

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
+
 from serin_contract import http, labels
 from serin_contract.bundle import is_digest
 from serin_contract.startup import StartupReason
-
 from serin_serving.errors import RefusedError
 
 ENV_INFERENCE_PORT = "SERIN_INFERENCE_PORT"

@@ -10,12 +10,12 @@ from typing import TypeVar
 import msgspec
 import numpy as np
 import sklearn
+
 from serin_contract import profile as profiles
 from serin_contract.bundle import GOLDEN_FILE, MODEL_FILE, PROFILE_FILE, SIGNATURE_FILE, Golden, Signature
 from serin_contract.http import PROFILE_BYTES_MAX
 from serin_contract.profile import CategoryFeature, Profile
 from serin_contract.startup import StartupReason
-
 from serin_serving.bundle_files import Bundle, read_bundle
 from serin_serving.errors import RefusedError, RequestError
 from serin_serving.layout import Layout, Matrix

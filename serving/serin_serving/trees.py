@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from serin_contract.startup import StartupReason
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import BaseEnsemble
 from sklearn.ensemble._gb import BaseGradientBoosting
@@ -20,6 +19,7 @@ from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.tree import BaseDecisionTree
 from sklearn.tree._tree import Tree
 
+from serin_contract.startup import StartupReason
 from serin_serving.errors import RefusedError
 
 _BITSET_WORDS = 8

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from tests.support import api_server as servers
 from tests.support.api_server import ApiServer
 

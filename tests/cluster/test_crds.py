@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import yaml
-from serin_operator.api.crdgen import KINDS
-
 from tests.support.api_server import Answer, ApiServer
 from tests.support.schemas import rules_of, schema_of
+
+from serin_operator.api.crdgen import KINDS
 
 pytestmark = pytest.mark.cluster
 

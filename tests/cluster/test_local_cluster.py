@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from serin_cli.cluster import binaries, netns, node_config, packages, teardown
 from serin_cli.cluster.access import Cluster
 from serin_cli.cluster.choose import Choice

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from serin_operator.main import LEASE_NAME, WATCHED
-from serin_operator.runtime.resources import Resource
-
 from tests.support.api_server import ApiServer, find_program
 from tests.support.chart import NAMESPACE, render
+
+from serin_operator.main import LEASE_NAME, WATCHED
+from serin_operator.runtime.resources import Resource
 
 pytestmark = pytest.mark.cluster
 

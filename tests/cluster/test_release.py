@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
 from tests.cluster.conftest import CRD_PATH
 from tests.support.api_server import ApiServer, find_program
 from tests.support.chart import CHART, NAMESPACE, release, render

@@ -9,15 +9,15 @@ from typing import Any
 
 import aiohttp
 import pytest
+from sklearn.datasets import load_wine
+from tests.support import bundles
+from tests.unit.serving.running import Case, Running, run
+
 from serin_contract.keys import KeyRing, derive_ring, encode
 from serin_operator.decide.observation import PodFacts
 from serin_operator.observe.pods import Poller
 from serin_operator.observe.workloads import SeenPod
 from serin_operator.runtime.metrics import Metrics
-from sklearn.datasets import load_wine
-
-from tests.support import bundles
-from tests.unit.serving.running import Case, Running, run
 
 DEPLOYMENT = "wine"
 STABLE = "wine-stable"

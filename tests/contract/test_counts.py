@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serin_contract.keys import derive_ring, encode
-from serin_operator.decide.judge import evidence
-from serin_operator.decide.judge.evidence import Evidence
-from serin_operator.observe.pods import Poller
-
 from tests.contract.conftest import CANDIDATE, STABLE, Arms, origin, serving_pod
 from tests.support import bundles
 from tests.unit.judge.build import policy
 from tests.unit.serving.running import Case, Running, run
+
+from serin_contract.keys import derive_ring, encode
+from serin_operator.decide.judge import evidence
+from serin_operator.decide.judge.evidence import Evidence
+from serin_operator.observe.pods import Poller
 
 NOW = 1_000.0
 

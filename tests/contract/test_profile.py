@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from serin_contract import labels, profile
-from serin_operator.decide import manifests
-from serin_operator.observe.pods import Poller
-
 from tests.contract.conftest import CANDIDATE, STABLE, Arms, serving_pod
 from tests.contract.observed import observation
 from tests.unit.serving.running import Case, run
+
+from serin_contract import labels, profile
+from serin_operator.decide import manifests
+from serin_operator.observe.pods import Poller
 
 
 async def mounted_profile(poller: Poller, directory: Path) -> Path:

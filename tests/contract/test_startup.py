@@ -9,17 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.contract.conftest import CANDIDATE
+from tests.contract.observed import NOW, ended_pod, observation, target
+from tests.support import bundles
+from tests.unit.serving.running import Case
+
 from serin_contract import labels
 from serin_contract.startup import EXIT_REFUSED, StartupReason, decode_digest
 from serin_operator.api.deployment import CandidateStatus, Phase
 from serin_operator.decide import availability, rollout, timestamps
 from serin_serving.main import main as serving
 from serin_serving.settings import ENV_TERMINATION_LOG
-
-from tests.contract.conftest import CANDIDATE
-from tests.contract.observed import NOW, ended_pod, observation, target
-from tests.support import bundles
-from tests.unit.serving.running import Case
 
 CAUGHT_BY_RESOLVE = (StartupReason.BundleMissing, StartupReason.BundleInvalid, StartupReason.DigestMismatch)
 """What the one-shot pod sees without loading the model."""

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from serin_contract import labels, metrics
-from serin_operator.decide import templates
-from serin_operator.runtime.metrics import Metrics
-from serin_serving import settings
-
 from tests.contract.conftest import CANDIDATE, Arms
 from tests.contract.observed import IMAGE, spec
 from tests.support.bundles import digest
 from tests.unit.serving.running import Case, Running
+
+from serin_contract import labels, metrics
+from serin_operator.decide import templates
+from serin_operator.runtime.metrics import Metrics
+from serin_serving import settings
 
 DIGEST = f"sha256:{'a' * 64}"
 SERVER_METRICS = {value for name, value in vars(metrics).items() if name.startswith("SERVER_")}

@@ -8,13 +8,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from serin_cli.cluster import status
-from serin_cli.cluster.access import Cluster, load
-from serin_cli.cluster.paths import DEFAULT_NAME
-
 from tests.e2e import spoilt
 from tests.support import kubernetes_objects as objects
 from tests.support.stories import Models, Place, place
+
+from serin_cli.cluster import status
+from serin_cli.cluster.access import Cluster, load
+from serin_cli.cluster.paths import DEFAULT_NAME
 
 Story = Callable[[Place], None]
 

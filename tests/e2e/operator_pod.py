@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from serin_cli.cluster.access import Cluster
-
 from tests.support.stories import OPERATOR, OPERATOR_NAMESPACE
+
+from serin_cli.cluster.access import Cluster
 
 WHERE = ("-n", OPERATOR_NAMESPACE)
 

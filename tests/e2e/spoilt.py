@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from serin_bundle import package
-from serin_cli.demo import models as demo
 from sklearn.svm import SVC
-
 from tests.support import bundles
 from tests.support.stories import Models
+
+from serin_bundle import package
+from serin_cli.demo import models as demo
 
 DECENT, BETTER, SPOILT = "digits/1", "digits/2", "digits/3"
 BETTER_STILL = "digits/4"

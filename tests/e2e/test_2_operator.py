@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from tests.e2e import operator_pod
 from tests.e2e.conftest import measured
 from tests.e2e.spoilt import BETTER, BETTER_STILL, DECENT

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from serin_cli.cluster import operator_install
-from serin_cli.cluster.chart import uninstall_chart
-from serin_cli.cluster.progress import Progress
-
 from tests.e2e.conftest import measured
 from tests.e2e.spoilt import BETTER, DECENT
 from tests.support.stories import OPERATOR_NAMESPACE, Place, in_words
+
+from serin_cli.cluster import operator_install
+from serin_cli.cluster.chart import uninstall_chart
+from serin_cli.cluster.progress import Progress
 
 
 def test_models_outlive_the_operators_release(digits: Place) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from serin_cli.cluster.paths import cache_root
 
 ADMIN_TOKEN = "admin-of-a-throw-away-server"

@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 import skops.io
-from serin_bundle import package
-from serin_bundle.manifest import digest_of, encode_manifest
-from serin_contract.bundle import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE
-from serin_contract.startup import StartupReason
 from sklearn.datasets import load_wine
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+from serin_bundle import package
+from serin_bundle.manifest import digest_of, encode_manifest
+from serin_contract.bundle import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE
+from serin_contract.startup import StartupReason
 
 
 def wine(out: Path, *, swapped: bool = False) -> str:

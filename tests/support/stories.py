@@ -19,7 +19,6 @@ from serin_cli.cluster.errors import ClusterError
 from serin_cli.demo.load import Load, Snapshot
 from serin_operator.decide.judge import evidence as evidences
 from serin_operator.decide.judge.evidence import Evidence
-
 from tests.support import kubernetes_objects as objects
 from tests.support.recordings import Moment, Recording, recording
 

@@ -14,7 +14,6 @@ from serin_contract.stats import CohortStats, LabelCounts, PodStats
 from serin_operator.decide.observation import StatsAnswer
 from serin_operator.observe.workloads import SeenPod
 from serin_operator.runtime import httproute
-
 from tests.support.fake_api import FakeApi
 
 Json = dict[str, Any]

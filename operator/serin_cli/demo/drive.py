@@ -17,10 +17,10 @@ from itertools import count
 from typing import Any
 
 import msgspec
-from serin_contract.http import FEEDBACK_PATH, INFERENCE_PATH_PREFIX, PREDICTION_ID_HEADER, REVISION_HEADER
 
 from serin_cli.demo.counts import UNANSWERED, Counts, Snapshot
 from serin_cli.demo.wire import Client, Response, WireError
+from serin_contract.http import FEEDBACK_PATH, INFERENCE_PATH_PREFIX, PREDICTION_ID_HEADER, REVISION_HEADER
 
 Value = int | float | str | bool
 

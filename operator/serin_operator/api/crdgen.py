@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pydantic import BaseModel
-from serin_contract.labels import GROUP, VERSION
 
+from serin_contract.labels import GROUP, VERSION
 from serin_operator.api.deployment import MODEL_DEPLOYMENT_COLUMNS, ModelDeployment
 from serin_operator.api.markers import PrinterColumn, Rule
 from serin_operator.api.restrictions import check

@@ -11,7 +11,6 @@ from enum import Enum
 
 from serin_contract.labels import API_VERSION
 from serin_contract.startup import StartupReason
-
 from serin_operator.api.conditions import ConditionType
 from serin_operator.api.crdgen import KINDS, Kind, root_schema
 from serin_operator.api.deployment import Phase

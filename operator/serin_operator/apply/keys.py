@@ -11,7 +11,6 @@ from typing import Any
 
 from serin_contract import keys, labels
 from serin_contract.keys import KeyRing
-
 from serin_operator.errors import SettingsError
 
 FINGERPRINT_CHARS = 16

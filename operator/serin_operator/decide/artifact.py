@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from serin_contract import startup
-
 from serin_operator.api.deployment import CandidateStatus, Phase
 from serin_operator.api.revision import ModelRevisionSpec, ModelRevisionStatus, RevisionModel
 from serin_operator.decide import availability, identity, manifests, templates, timestamps

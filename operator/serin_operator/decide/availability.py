@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from serin_contract import startup
-
 from serin_operator.api.deployment import CandidateStatus, GateStatus
 from serin_operator.decide import timestamps
 from serin_operator.decide.observation import ContainerEnd, Observation, PodFacts

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from serin_contract import labels
-
 from serin_operator.decide import identity, manifests, timestamps
 from serin_operator.decide.draft import Draft, Situation
 from serin_operator.decide.plan import Action, Apply, ApplyKeys, Delete

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from serin_contract import http, labels
 
+from serin_contract import http, labels
 from serin_operator.api.deployment import ModelDeploymentSpec
 from serin_operator.api.revision import ModelRevisionSpec
 from serin_operator.decide import identity

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from serin_contract.stats import PodStats
-
 from serin_operator.api.deployment import ModelDeploymentSpec, ModelDeploymentStatus
 from serin_operator.api.revision import ModelRevisionSpec, ModelRevisionStatus
 from serin_operator.decide.judge.evidence import Evidence

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from serin_contract import http, labels
-
 from serin_operator.api.deployment import ModelDeploymentSpec
 from serin_operator.decide import identity
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from serin_contract import labels
-
 from serin_operator.api.deployment import ModelDeploymentStatus
 from serin_operator.decide import identity, timestamps
 from serin_operator.decide.observation import Observation, OperatorFacts, RevisionFacts, StatsAnswer

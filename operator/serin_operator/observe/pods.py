@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 
 import aiohttp
 from prometheus_client import Counter
-from serin_contract import http, profile, stats
 
+from serin_contract import http, profile, stats
 from serin_operator.decide.observation import PodFacts, StatsAnswer
 from serin_operator.observe.workloads import SeenPod
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from serin_contract import labels
-
 from serin_operator.decide import timestamps
 from serin_operator.decide.observation import ContainerEnd, PodFacts
 from serin_operator.runtime.kube import controller

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from serin_operator.api.crdgen import KINDS, Kind, crd
-
 from tests.support.schemas import rules_of, schema_of
+
+from serin_operator.api.crdgen import KINDS, Kind, crd
 
 IDS = [kind.name for kind in KINDS]
 

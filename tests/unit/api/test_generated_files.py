@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+
 from serin_cli.crds import crds, generated
 from serin_operator.api.crdgen import KINDS, crd
 

@@ -6,10 +6,10 @@ import re
 from enum import StrEnum
 
 import pytest
+from tests.support.world import a_world
+
 from serin_operator.api.conditions import ConditionType
 from serin_operator.api.reference import VOCABULARIES, Vocabulary, meanings, reference
-
-from tests.support.world import a_world
 
 TEXT = reference()
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import pytest
 from pydantic import Field, create_model
+
 from serin_operator.api.base import ApiModel
 from serin_operator.api.markers import Schema
 from serin_operator.api.restrictions import SchemaError, check

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
+
 from serin_operator.api.base import ApiModel, Timestamp
 from serin_operator.api.fields import Quantity
 from serin_operator.api.markers import Rule, Schema

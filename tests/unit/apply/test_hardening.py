@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 import pytest
+
 from serin_operator.api.deployment import ModelDeploymentSpec
 from serin_operator.apply.hardening import objection
 from serin_operator.decide import templates

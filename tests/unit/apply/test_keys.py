@@ -6,6 +6,7 @@ import base64
 from pathlib import Path
 
 import pytest
+
 from serin_contract import keys
 from serin_operator.apply.keys import KeyRings, read_masters
 from serin_operator.errors import SettingsError

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.fake_api import FakeApi, serving
+
 from serin_operator.api.deployment import ModelDeploymentStatus
 from serin_operator.apply.keys import KeyRings
 from serin_operator.apply.workloads import Applier
@@ -16,8 +18,6 @@ from serin_operator.errors import ConflictError
 from serin_operator.runtime.kube import Kube
 from serin_operator.runtime.metrics import Metrics
 from serin_operator.runtime.outcome import Applied, Failed, Outcome, Waiting
-
-from tests.support.fake_api import FakeApi, serving
 
 UID = "uid-of-m"
 

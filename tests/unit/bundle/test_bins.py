@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from serin_bundle.folds import OutOfFold
 from serin_bundle.profile import build_profile, category_feature, numeric_feature, quantile_edges
 from serin_bundle.table import read_table

@@ -8,12 +8,13 @@ import joblib
 import pytest
 import skops.io
 from click.testing import CliRunner
-from serin_cli.inspect import inspect
-from serin_cli.package import package, read_csv
 from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+
+from serin_cli.inspect import inspect
+from serin_cli.package import package, read_csv
 
 WINE = load_wine()
 MODEL = make_pipeline(StandardScaler(), LogisticRegression()).fit(WINE.data, WINE.target)

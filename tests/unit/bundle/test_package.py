@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import skops.io
-from serin_bundle import BundleError, PackagedBundle, inspect, package
-from serin_contract.bundle import Golden, Manifest
 from sklearn.cluster import KMeans
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_diabetes, load_wine
@@ -18,6 +16,9 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+
+from serin_bundle import BundleError, PackagedBundle, inspect, package
+from serin_contract.bundle import Golden, Manifest
 
 WINE = load_wine()
 LINEAR = make_pipeline(StandardScaler(), LogisticRegression()).fit(WINE.data, WINE.target)

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import yaml
-
 from tests.support.chart import CHART, NAMESPACE, RenderError, helm, render, rendered_text
 
 ROOT = Path(__file__).parents[3]

@@ -6,6 +6,7 @@ import hashlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from serin_contract import keys, profile, startup, stats
 from serin_contract.bundle import Column, is_digest, matrix_type
 from serin_contract.keys import KeyRing, derive_key, derive_ring

@@ -5,6 +5,7 @@ import base64
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from serin_contract import ids
 from serin_contract.keys import derive_ring
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from serin_operator.decide.judge.findings import PASS_ERROR, samples_needed, smallest_drop
 from serin_operator.decide.judge.formulas import Stratum, stratified
 

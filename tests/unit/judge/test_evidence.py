@@ -9,13 +9,13 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.judge.build import COHORT, answer, both, policy, served
+
 from serin_contract.stats import CohortStats, LabelCounts, PodStats
 from serin_operator.decide.judge import evidence as evidences
 from serin_operator.decide.judge.formulas import Stratum, two_arm_log_e
 from serin_operator.decide.judge.sums import matured
 from serin_operator.decide.observation import StatsAnswer
-
-from tests.unit.judge.build import COHORT, answer, both, policy, served
 
 POLICY = policy(maximum=0.01)
 

@@ -10,6 +10,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.special import betainc, betaln
 from scipy.stats import binom
+
 from serin_operator.decide.judge import formulas
 from serin_operator.decide.judge.formulas import Difference, Stratum
 

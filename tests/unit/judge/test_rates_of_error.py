@@ -11,10 +11,10 @@ import os
 
 import numpy as np
 import pytest
+from tests.unit.judge.build import answer, policy, served
+
 from serin_operator.decide.judge import evidence as evidences
 from serin_operator.decide.judge import judge
-
-from tests.unit.judge.build import answer, policy, served
 
 RUNS = int(os.environ.get("JUDGE_RUNS", "200"))
 SEED = int(os.environ.get("JUDGE_SEED", "1"))

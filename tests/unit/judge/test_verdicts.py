@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.judge.build import COHORT, policy
+
 from serin_operator.api.deployment import GateStatus
 from serin_operator.decide.judge import GateReason, judge
 from serin_operator.decide.judge.sums import ArmCounts, CohortEvidence, Evidence
-
-from tests.unit.judge.build import COHORT, policy
 
 LN10 = math.log(10.0)
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.support.fake_api import FakeApi, serving
+
 from serin_operator.decide.judge import saved
 from serin_operator.decide.judge.evidence import Evidence
 from serin_operator.decide.observation import Observation
@@ -17,8 +19,6 @@ from serin_operator.observe.pods import Poller
 from serin_operator.runtime.kube import Kube
 from serin_operator.runtime.metrics import Metrics
 from serin_operator.runtime.queue import Key
-
-from tests.support.fake_api import FakeApi, serving
 
 KEY = Key("default", "m")
 SPEC: dict[str, Any] = {"model": {"uri": "pvc://models/wine/7"}, "traffic": {"parentRefs": [{"name": "public"}]}}

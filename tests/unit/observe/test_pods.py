@@ -9,6 +9,7 @@ from dataclasses import replace
 import aiohttp
 import pytest
 from aiohttp import web
+
 from serin_contract import http, profile, stats
 from serin_contract.profile import PredictionBins, Profile
 from serin_contract.stats import PodStats

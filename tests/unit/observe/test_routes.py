@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from serin_operator.observe.routes import gateways_of, route_of
 
 PARENT = {"name": "public", "namespace": "infra"}

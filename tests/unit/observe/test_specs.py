@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from serin_operator.observe import specs
 
 SPEC: dict[str, Any] = {"model": {"uri": "pvc://models/wine/7"}, "traffic": {"parentRefs": [{"name": "public"}]}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from serin_operator.decide.observation import ContainerEnd
 from serin_operator.observe.workloads import pods_of, ready_endpoints
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+
 from serin_operator.runtime import http
 from serin_operator.runtime.http import Health
 from serin_operator.runtime.metrics import Metrics

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from serin_operator.runtime.httproute import Split, split
 
 PATH = {"path": {"type": "PathPrefix", "value": "/v2"}}

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
+from tests.support.fake_api import FakeApi, serving
+
 from serin_operator.errors import ApiError, ConflictError, NotLeadingError
 from serin_operator.runtime import kube as kubes
 from serin_operator.runtime import resources
 from serin_operator.runtime.kube import Kube
 from serin_operator.runtime.metrics import Metrics
-
-from tests.support.fake_api import FakeApi, serving
 
 CONFIG = {
     "apiVersion": "v1",

@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.support.virtual_time import VirtualTime, settle
+
 from serin_operator.errors import ApiError, ConflictError
 from serin_operator.runtime import leader
 from serin_operator.runtime.leader import LEASE_SECONDS, Elector, Record, Seen
-
-from tests.support.virtual_time import VirtualTime, settle
 
 OTHERS = Record(holder="other", renewed="t1", transitions=0, seconds=15.0)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from serin_operator.runtime.queue import PAUSE_SECONDS_MAX, Key, WorkQueue
-
 from tests.support.virtual_time import VirtualTime, settle
+
+from serin_operator.runtime.queue import PAUSE_SECONDS_MAX, Key, WorkQueue
 
 A, B = Key("default", "a"), Key("default", "b")
 

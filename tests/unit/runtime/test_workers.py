@@ -8,14 +8,14 @@ import logging
 from collections.abc import Awaitable, Callable
 
 import pytest
+from tests.support.virtual_time import VirtualTime, settle
+
 from serin_operator.errors import ApiError, ConflictError, NotLeadingError
 from serin_operator.runtime import logs
 from serin_operator.runtime.http import Health
 from serin_operator.runtime.metrics import Metrics
 from serin_operator.runtime.queue import Key, WorkQueue
 from serin_operator.runtime.workers import Again, Pool
-
-from tests.support.virtual_time import VirtualTime, settle
 
 A, B = Key("default", "a"), Key("default", "b")
 

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from serin_bundle import package
-from serin_contract.keys import KeyRing, derive_ring, encode
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
@@ -16,8 +14,10 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-
 from tests.unit.serving.running import Case, Running, run
+
+from serin_bundle import package
+from serin_contract.keys import KeyRing, derive_ring, encode
 
 MASTERS = {"m1": b"1" * 32, "m2": b"2" * 32}
 

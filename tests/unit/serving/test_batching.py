@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from serin_serving.batching import BATCH_ROWS_MAX, Batcher
 from serin_serving.errors import RequestError
 from serin_serving.model import Answers

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from serin_contract.profile import CategoryFeature, Feature, NumericFeature, PredictionBins, Profile
 from serin_serving.bins import Binner
 

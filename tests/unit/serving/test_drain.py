@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.unit.serving.running import Case, Running
 
 DEADLINE_SECONDS = 60

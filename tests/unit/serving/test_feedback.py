@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from serin_contract import ids
 from serin_contract.bundle import Signature
 from serin_contract.keys import KeyRing, derive_ring

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.unit.serving.running import Running
+
 from serin_contract import ids, metrics, stats
 from serin_contract.keys import KeyRing
 from serin_contract.profile import decode as decode_profile
 from serin_contract.profile import profile_hash
-
-from tests.unit.serving.running import Running
 
 ROW = [13.2, 1.78, 2.14, 11.2, 100, 2.65, 2.76, 0.26, 1.28, 4.38, 1.05, 3.4, 1050]
 

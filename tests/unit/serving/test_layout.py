@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from serin_contract.bundle import Column
 from serin_serving.errors import RequestError
 from serin_serving.layout import Layout

@@ -11,12 +11,6 @@ import pytest
 import skops.io
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serin_contract.bundle import Column, Golden, Signature
-from serin_contract.startup import StartupReason
-from serin_serving.errors import RefusedError, RequestError
-from serin_serving.model import Model, load_model
-from serin_serving.oip import decode_infer, encode_infer
-from serin_serving.startup import self_test
 from sklearn.base import clone
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import (
@@ -28,8 +22,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-
 from tests.unit.serving.running import Case
+
+from serin_contract.bundle import Column, Golden, Signature
+from serin_contract.startup import StartupReason
+from serin_serving.errors import RefusedError, RequestError
+from serin_serving.model import Model, load_model
+from serin_serving.oip import decode_infer, encode_infer
+from serin_serving.startup import self_test
 
 NAMES = ("wine", "forest", "boosted", "diabetes", "mixed")
 

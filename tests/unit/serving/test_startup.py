@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.unit.serving.running import Case
+
 from serin_contract import labels, startup
 from serin_contract.keys import KeyRing, derive_ring, encode
 from serin_contract.startup import EXIT_REFUSED, StartupReason
@@ -16,8 +18,6 @@ from serin_serving.errors import RefusedError
 from serin_serving.keys import CHECK_SECONDS, Keys
 from serin_serving.main import main
 from serin_serving.settings import from_env
-
-from tests.unit.serving.running import Case
 
 
 @pytest.fixture(autouse=True)

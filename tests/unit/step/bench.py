@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from kubernetes.aio.client.api_client import ApiClient
+from tests.support.fake_api import FakeApi, serving
+from tests.support.toy_cluster import ToyCluster, ToyPoller
+
 from serin_operator.apply.keys import KeyRings
 from serin_operator.apply.workloads import Applier
 from serin_operator.decide.rollout import decide
@@ -21,9 +24,6 @@ from serin_operator.runtime.metrics import Metrics
 from serin_operator.runtime.queue import Key
 from serin_operator.runtime.record import Recorder
 from serin_operator.step import Parts, step
-
-from tests.support.fake_api import FakeApi, serving
-from tests.support.toy_cluster import ToyCluster, ToyPoller
 
 KEY = Key("default", "m")
 Json = dict[str, Any]

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-
 from tests.unit.step.bench import Bench, Killer, Make
 
 ONE, TWO, THREE = "pvc://models/1", "pvc://models/2", "pvc://models/3"

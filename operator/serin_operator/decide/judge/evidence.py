@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from serin_contract.stats import CohortStats, LabelCounts
-
 from serin_operator.decide.judge.formulas import Stratum, two_arm_log_e
 from serin_operator.decide.judge.saved import dump, restore
 from serin_operator.decide.judge.sums import (

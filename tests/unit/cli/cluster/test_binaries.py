@@ -2,6 +2,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+
 from serin_cli.cluster import binaries
 from serin_cli.cluster.errors import ClusterError
 from serin_cli.cluster.paths import Paths

@@ -2,6 +2,7 @@ import json
 import subprocess
 
 import pytest
+
 from serin_cli.cluster import certificates
 from serin_cli.cluster.certificates import Subject
 

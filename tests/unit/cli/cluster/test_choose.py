@@ -1,4 +1,5 @@
 import pytest
+
 from serin_cli.cluster.choose import Machine, choose
 from serin_cli.cluster.errors import ClusterError, NotPossibleHere
 

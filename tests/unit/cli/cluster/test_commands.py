@@ -2,6 +2,7 @@ import json
 
 import pytest
 from click.testing import CliRunner
+
 from serin_cli.cluster.access import Cluster, load
 from serin_cli.cluster.commands import cluster
 from serin_cli.cluster.errors import ClusterError

@@ -3,6 +3,7 @@ import contextlib
 import socket
 
 import pytest
+
 from serin_cli.cluster.errors import ClusterError
 from serin_cli.cluster.forward import Forward, choose_port, listen, serve
 

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+
 from serin_cli.cluster.images import Image, other_tags, pip_configuration
 from serin_cli.cluster.operator_install import chart_values, part_image
 

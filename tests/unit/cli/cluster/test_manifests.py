@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from serin_cli.cluster import addresses
 from serin_cli.cluster.gateway import MANIFESTS
 from serin_cli.cluster.others import KIND_GATEWAY_PORT

@@ -4,6 +4,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
 from serin_cli.cluster import addresses, node_config
 from serin_cli.cluster.paths import Paths
 

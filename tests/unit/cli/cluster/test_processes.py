@@ -3,6 +3,7 @@ import subprocess
 from dataclasses import replace
 
 import pytest
+
 from serin_cli.cluster.processes import (
     ProcessRef,
     children,

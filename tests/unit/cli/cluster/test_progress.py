@@ -2,6 +2,7 @@ import io
 
 import pytest
 from rich.console import Console
+
 from serin_cli.cluster.progress import Progress
 
 

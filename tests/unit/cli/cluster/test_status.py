@@ -1,4 +1,5 @@
 import pytest
+
 from serin_cli.cluster.status import Status, all_hold
 
 

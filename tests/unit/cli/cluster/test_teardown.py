@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from serin_cli.cluster import teardown
 from serin_cli.cluster.paths import Paths
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+
 from serin_cli.demo.counts import Arm, Counts, Durations, Snapshot
 
 

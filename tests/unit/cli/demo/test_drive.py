@@ -7,14 +7,14 @@ import json
 from dataclasses import dataclass
 
 import pytest
+from tests.unit.cli.demo.gateway import Heard, Reply, answer_well, gateway
+
 from serin_cli.demo.counts import UNANSWERED, Snapshot
 from serin_cli.demo.drive import Change, Drive, Settings, encode_row
 from serin_contract.bundle import Column
 from serin_contract.http import FEEDBACK_PATH, REVISION_HEADER
 from serin_serving.layout import Layout
 from serin_serving.oip import decode_infer
-
-from tests.unit.cli.demo.gateway import Heard, Reply, answer_well, gateway
 
 ENOUGH = 40
 

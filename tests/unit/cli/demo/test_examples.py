@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from serin_cli.cluster.errors import ClusterError
 from serin_cli.demo import kube, storage, story
 from serin_cli.demo.storage import Place

@@ -6,9 +6,9 @@ import asyncio
 import sys
 
 import pytest
-from serin_cli.demo.load import Load, LoadError
-
 from tests.unit.cli.demo.gateway import gateway
+
+from serin_cli.demo.load import Load, LoadError
 
 
 async def test_process_sends_counts_and_ends_with_all_labels() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from serin_bundle import inspect, package
 from serin_cli.demo import models
 from serin_cli.demo.drive import draw

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from rich.console import Console
+
 from serin_cli.demo.counts import Arm, Snapshot
 from serin_cli.demo.models import Made
 from serin_cli.demo.state import State

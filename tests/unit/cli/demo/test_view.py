@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+
 from serin_cli.demo import view
 from serin_cli.demo.counts import Arm, Snapshot
 from serin_cli.demo.state import State, read_state

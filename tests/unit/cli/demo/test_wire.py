@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from serin_cli.demo.wire import Client, WireError
-
 from tests.unit.cli.demo.gateway import Heard, Reply, gateway
+
+from serin_cli.demo.wire import Client, WireError
 
 
 def replying(status: int, headers: dict[str, str], body: bytes):
