@@ -20,8 +20,8 @@ from typing import Any
 import aiohttp
 import kopf
 from kubernetes.aio.client.configuration import Configuration
-from serin_contract import labels
 
+from serin_contract import labels
 from serin_operator import settings as operator_settings
 from serin_operator.apply.keys import KeyRings
 from serin_operator.apply.workloads import Applier
@@ -147,6 +147,8 @@ class Operator:
 
     async def stop(self) -> None:
         """End everything; safe to be called twice."""
+        # After a signal Kopf would otherwise wait five seconds for its own waiter on this.
+        self.stopping.set()
         if self.exit_code != 0:
             # Without the Lease nothing may linger, whatever hangs.
             asyncio.get_running_loop().call_later(LAST_RESORT_SECONDS, os._exit, self.exit_code)

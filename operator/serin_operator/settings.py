@@ -10,6 +10,8 @@ from typing import Literal
 
 from serin_operator.errors import SettingsError
 
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -41,6 +43,9 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
     log_format = env.get("SERIN_LOG_FORMAT", "json")
     if log_format not in ("json", "text"):
         raise SettingsError(f"SERIN_LOG_FORMAT is {log_format!r}; write json or text")
+    log_level = env.get("SERIN_LOG_LEVEL", "INFO").upper()
+    if log_level not in LOG_LEVELS:
+        raise SettingsError(f"SERIN_LOG_LEVEL is {log_level!r}; write one of {', '.join(LOG_LEVELS)}")
     return Settings(
         namespace=_required(env, "SERIN_NAMESPACE", "the operator's own namespace"),
         pod_name=_required(env, "SERIN_POD_NAME", "the name of this pod"),
@@ -48,10 +53,10 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         master_keys_dir=Path(env.get("SERIN_MASTER_KEYS_DIR", "/etc/serin/master")),
         poll_seconds=_number(env, "SERIN_POLL_SECONDS", 1.0, 0.2, 60.0),
         resync_seconds=_number(env, "SERIN_RESYNC_SECONDS", 300.0, 5.0, 3600.0),
-        workers=int(_number(env, "SERIN_WORKERS", 4, 1, 64)),
-        http_port=int(_number(env, "SERIN_HTTP_PORT", 8080, 1, 65535)),
+        workers=_whole(env, "SERIN_WORKERS", 4, 1, 64),
+        http_port=_whole(env, "SERIN_HTTP_PORT", 8080, 1, 65535),
         log_format="json" if log_format == "json" else "text",
-        log_level=env.get("SERIN_LOG_LEVEL", "INFO").upper(),
+        log_level=log_level,
         record_dir=Path(record_dir) if record_dir else None,
     )
 
@@ -66,11 +71,19 @@ def _required(env: Mapping[str, str], name: str, meaning: str) -> str:
 def _number(env: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:
     text = env.get(name)
     if not text:
-        return default
+        return float(default)
     try:
         value = float(text)
     except ValueError as error:
         raise SettingsError(f"{name} is {text!r}; write a number from {low:g} to {high:g}") from error
+    # Written so that NaN, which is in no order, is refused as well.
     if not low <= value <= high:
         raise SettingsError(f"{name} is {text}; it must lie from {low:g} to {high:g}")
     return value
+
+
+def _whole(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+    value = _number(env, name, default, low, high)
+    if not value.is_integer():
+        raise SettingsError(f"{name} is {value:g}; write a whole number from {low} to {high}")
+    return int(value)

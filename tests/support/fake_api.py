@@ -17,6 +17,7 @@ from typing import Any
 from aiohttp import web
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
+
 from serin_operator.runtime import connect
 
 Json = dict[str, Any]
@@ -115,7 +116,7 @@ class FakeApi:
         try:
             content, status = self._carry_out(request, plural, namespace, name, subresource, body)
         except _RefusedError as refused:
-            return _refusal(refused.status, refused.reason, str(refused))
+            return _refusal(refused.status, refused.reason, str(refused), field=refused.field)
         if fault is not None:
             return _refusal(fault.status, "Injected", "carried out, but the answer was lost", fault.headers)
         return web.json_response(content, status=status)
@@ -227,7 +228,7 @@ class FakeApi:
 
     def _delete(self, plural: str, namespace: str, name: str, body: Json) -> Json:
         current = self._existing(plural, namespace, name)
-        _check_preconditions(current, (body or {}).get("preconditions") or {})
+        _check_preconditions(current, (body or {}).get("preconditions") or {}, deleting=True)
         self.remove(plural, namespace, name)
         return {"status": "Success"}
 
@@ -257,9 +258,9 @@ class FakeApi:
 
 
 class _RefusedError(Exception):
-    def __init__(self, status: int, reason: str, message: str) -> None:
+    def __init__(self, status: int, reason: str, message: str, field: str = "") -> None:
         super().__init__(message)
-        self.status, self.reason = status, reason
+        self.status, self.reason, self.field = status, reason, field
 
 
 @asynccontextmanager
@@ -294,8 +295,12 @@ def _parse(path: str) -> tuple[str, str, str | None, str]:
     return plural, namespace, rest[0] if rest else None, rest[1] if len(rest) > 1 else ""
 
 
-def _refusal(status: int, reason: str, message: str, headers: dict[str, str] | None = None) -> web.Response:
-    body = {"kind": "Status", "status": "Failure", "code": status, "reason": reason, "message": message}
+def _refusal(
+    status: int, reason: str, message: str, headers: dict[str, str] | None = None, field: str = ""
+) -> web.Response:
+    body: Json = {"kind": "Status", "status": "Failure", "code": status, "reason": reason, "message": message}
+    if field:
+        body["details"] = {"causes": [{"field": field}]}
     return web.json_response(body, status=status, headers=headers)
 
 
@@ -308,9 +313,11 @@ def _selected(item: Json, selector: str | None) -> bool:
     return True
 
 
-def _check_preconditions(current: Json | None, wanted: Json) -> None:
+def _check_preconditions(current: Json | None, wanted: Json, deleting: bool = False) -> None:
     if "uid" in wanted and (current is None or current["metadata"]["uid"] != wanted["uid"]):
-        raise _RefusedError(409, "Conflict", "uid mismatch")
+        if current is None or deleting:
+            raise _RefusedError(409, "Conflict", "uid mismatch")
+        raise _RefusedError(422, "Invalid", "metadata.uid: field is immutable", "metadata.uid")
     version = wanted.get("resourceVersion")
     if version and (current is None or current["metadata"]["resourceVersion"] != version):
         raise _RefusedError(409, "Conflict", "the object has been modified")

@@ -8,7 +8,9 @@ PATCH; server-side apply, a delete by UID and an event of a settled name may all
 from __future__ import annotations
 
 import asyncio
+import json
 import random
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,8 +19,8 @@ from urllib.parse import urlencode
 import aiohttp
 import msgspec
 from kubernetes.aio.client.api_client import ApiClient
-from serin_contract import labels
 
+from serin_contract import labels
 from serin_operator.errors import ApiError, ConflictError, NotLeadingError
 from serin_operator.runtime import resources
 from serin_operator.runtime.metrics import Metrics
@@ -34,9 +36,11 @@ PAGE_OBJECTS = 500
 UNREACHABLE = 0
 """Status of an ApiError where no answer came at all."""
 
-_APPLY = "application/apply-patch+yaml"
+# With a parameter in it, the library sends our bytes as they are and does not encode them itself.
+_APPLY = "application/apply-patch+yaml; charset=utf-8"
 _JSON = "application/json"
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_NO_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]|[\ud800-\udfff]")
 _connection_errors = (aiohttp.ClientError, OSError, TimeoutError)
 
 
@@ -227,7 +231,7 @@ class Kube:
                     raise
                 await self._sleep(_pause(attempt, None))
                 continue
-            if attempt == ATTEMPTS or not (answer.status == 429 or answer.status >= 500):
+            if attempt == ATTEMPTS or not _may_pass(answer):
                 return answer
             await self._sleep(_pause(attempt, answer.retry_after))
         raise AssertionError("the last attempt returns or raises")
@@ -242,8 +246,9 @@ class Kube:
         within_seconds: float,
     ) -> _Answer:
         headers = {"Accept": accept, "Content-Type": media}
+        content = _yaml(body) if media == _APPLY else body
         request = await self._client.param_serialize(
-            method, path, header_params=headers, body=body, auth_settings=["BearerToken"]
+            method, path, header_params=headers, body=content, auth_settings=["BearerToken"]
         )
         try:
             response = await self._client.call_api(
@@ -264,18 +269,53 @@ def _pause(attempt: int, retry_after: str | None) -> float:
     return PAUSE_SECONDS * float(2 ** (attempt - 1)) * (0.5 + random.random())  # noqa: S311
 
 
-def _content(answer: _Answer) -> Json:
+def _yaml(body: Mapping[str, Any] | None) -> str:
+    """JSON that is YAML too, since an apply is parsed as that.
+
+    YAML knows no surrogate pairs, which json.dumps writes by default, and refuses some characters unless they
+    are escaped. Half of a pair, as a cut text may end in, stands for nothing at all.
+    """
+    text = json.dumps(body, ensure_ascii=False)
+    return _NO_YAML.sub(lambda found: _escaped(found[0]), text)
+
+
+def _escaped(character: str) -> str:
+    return "\\ufffd" if "\ud800" <= character <= "\udfff" else f"\\u{ord(character):04x}"
+
+
+def _may_pass(answer: _Answer) -> bool:
+    """Whether the same request may do better later."""
+    return answer.status == 429 or (answer.status >= 500 and not _is_malformed(_status_of(answer)))
+
+
+def _is_malformed(status: Json) -> bool:
+    """An apply with a field that the schema does not have is answered 500, as no other mistake is."""
+    return str(status.get("message", "")).startswith("failed to create typed patch object")
+
+
+def _status_of(answer: _Answer) -> Json:
     try:
-        content = msgspec.json.decode(answer.data, type=dict[str, Any]) if answer.data else {}
+        return msgspec.json.decode(answer.data, type=dict[str, Any]) if answer.data else {}
     except msgspec.DecodeError:
-        content = {}
+        return {}
+
+
+def _content(answer: _Answer) -> Json:
+    content = _status_of(answer)
     if answer.status < 300:
         return content
-    reason = str(content.get("reason") or f"HTTP{answer.status}")
+    code = 422 if _is_malformed(content) else answer.status
+    reason = str(content.get("reason") or ("Invalid" if code == 422 else f"HTTP{code}"))
     message = str(content.get("message") or "the API server gave no reason")
-    if answer.status == 409:
+    if code == 409 or _is_another_object(content):
         raise ConflictError(message)
-    raise ApiError(answer.status, reason, message)
+    raise ApiError(code, reason, message)
+
+
+def _is_another_object(status: Json) -> bool:
+    """An apply that names a UID is answered 409 where nothing stands, but 422 where another object does."""
+    causes = (status.get("details") or {}).get("causes") or ()
+    return any(cause.get("field") == "metadata.uid" for cause in causes)
 
 
 def controller(item: Mapping[str, Any]) -> Mapping[str, Any]:

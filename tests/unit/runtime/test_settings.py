@@ -1,0 +1,44 @@
+"""Settings of the process: read once, and what is wrong is named with what to write instead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from serin_operator import settings
+from serin_operator.errors import SettingsError
+
+NEEDED = {"SERIN_NAMESPACE": "serin-system", "SERIN_POD_NAME": "serin-0", "SERIN_SERVING_IMAGE": "image:1"}
+
+
+def test_what_is_not_said_has_a_default() -> None:
+    read = settings.read(NEEDED)
+    assert (read.workers, read.http_port, read.resync_seconds, read.record_dir) == (4, 8080, 300.0, None)
+    assert read.master_keys_dir == Path("/etc/serin/master")
+
+
+def test_everything_can_be_said() -> None:
+    said = {"SERIN_WORKERS": "8", "SERIN_LOG_FORMAT": "text", "SERIN_LOG_LEVEL": "debug", "SERIN_RECORD_DIR": "/r"}
+    read = settings.read(NEEDED | said)
+    assert (read.workers, read.log_format, read.log_level, read.record_dir) == (8, "text", "DEBUG", Path("/r"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("SERIN_NAMESPACE", "", "SERIN_NAMESPACE is not set; it holds the operator's own namespace"),
+        ("SERIN_POD_NAME", "", "SERIN_POD_NAME is not set; it holds the name of this pod"),
+        ("SERIN_SERVING_IMAGE", "", "SERIN_SERVING_IMAGE is not set; it holds the image of serving pods"),
+        ("SERIN_WORKERS", "many", "SERIN_WORKERS is 'many'; write a number from 1 to 64"),
+        ("SERIN_WORKERS", "1.5", "SERIN_WORKERS is 1.5; write a whole number from 1 to 64"),
+        ("SERIN_WORKERS", "0", "SERIN_WORKERS is 0; it must lie from 1 to 64"),
+        ("SERIN_POLL_SECONDS", "nan", "SERIN_POLL_SECONDS is nan; it must lie from 0.2 to 60"),
+        ("SERIN_LOG_FORMAT", "xml", "SERIN_LOG_FORMAT is 'xml'; write json or text"),
+        ("SERIN_LOG_LEVEL", "loud", "SERIN_LOG_LEVEL is 'LOUD'; write one of DEBUG, INFO, WARNING, ERROR"),
+    ],
+)
+def test_what_is_wrong_is_a_sentence(name: str, value: str, said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings.read(NEEDED | {name: value})
+    assert str(caught.value) == said
