@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 RESTART_SECONDS = 1.0
 READY_SECONDS = 60.0
+KUBELET_CONTROLLERS = ("cpu", "cpuset", "hugetlb", "memory", "pids")
 
 
 class Program:
@@ -118,13 +119,18 @@ def cover(plan: dict[str, Any]) -> None:
             _mount("--bind", str(shown), str(real))
 
 
-def control_groups(plan: dict[str, Any]) -> None:
+def control_groups(name: str, root: Path = Path("/sys/fs/cgroup")) -> None:
     """Make the group that holds all containers, in every hierarchy, as the kubelet only looks for it."""
-    root = Path("/sys/fs/cgroup")
-    version_two = (root / "cgroup.controllers").exists()
-    hierarchies = [root] if version_two else [path for path in root.iterdir() if not path.is_symlink()]
-    for hierarchy in hierarchies:
-        (hierarchy / plan["cgroup"].strip("/")).mkdir(exist_ok=True)
+    offered = root / "cgroup.controllers"
+    if not offered.exists():
+        for hierarchy in root.iterdir():
+            if not hierarchy.is_symlink():
+                (hierarchy / name.strip("/")).mkdir(exist_ok=True)
+        return
+    # In version 2 a group has only the controllers that its parent hands down, and the kubelet wants all of these.
+    wanted = [controller for controller in offered.read_text().split() if controller in KUBELET_CONTROLLERS]
+    (root / "cgroup.subtree_control").write_text(" ".join(f"+{controller}" for controller in wanted))
+    (root / name.strip("/")).mkdir(exist_ok=True)
 
 
 def network(plan: dict[str, Any]) -> None:
@@ -156,7 +162,7 @@ def main(path: Path) -> NoReturn:
     """Bring the cluster up as `path` plans it, and keep it so until killed."""
     plan = json.loads(path.read_text())
     cover(plan)
-    control_groups(plan)
+    control_groups(plan["cgroup"])
     network(plan)
     programs: list[Program] = []
     for entry in plan["components"]:
