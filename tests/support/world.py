@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+
 from serin_contract import labels, startup
 from serin_contract.stats import CohortStats, LabelCounts, PodStats
 from serin_operator.api.deployment import ModelDeploymentSpec, ModelDeploymentStatus
@@ -170,7 +171,7 @@ class World:
             uid="uid-1",
             generation=self.generation,
             created_at=1_800_000_000.0,
-            spec=self._spec(),
+            spec=self.parsed(),
             status=self.status,
             operator=OperatorFacts(
                 "serin-serving:1", "keys", self.keys_applied, f"{self.random.getrandbits(128):032x}"
@@ -190,7 +191,8 @@ class World:
     def _nonce(self) -> str:
         return f"{self.random.getrandbits(128):032x}"
 
-    def _spec(self) -> ModelDeploymentSpec:
+    def parsed(self) -> ModelDeploymentSpec:
+        """The spec as the operator reads it."""
         if self._parsed is None or self._parsed[0] != self.generation:
             self._parsed = (self.generation, ModelDeploymentSpec.model_validate(self.spec))
         return self._parsed[1]

@@ -1,0 +1,24 @@
+"""How whole roll-outs feel: one readable text file per story, compared line by line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.unit.decide.stories import STORIES
+
+TIMELINES = Path(__file__).parent / "timelines"
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_the_story_goes_as_it_is_written(name: str, update_golden: bool) -> None:
+    told = STORIES[name]().text()
+    golden = TIMELINES / f"{name}.txt"
+    if update_golden:
+        golden.write_text(told)
+    assert golden.exists(), "no timeline is written yet: run pytest --update-golden and read it"
+    assert told.splitlines() == golden.read_text().splitlines()
+
+
+def test_every_timeline_has_its_story() -> None:
+    assert {path.stem for path in TIMELINES.glob("*.txt")} == set(STORIES)
