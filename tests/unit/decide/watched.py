@@ -1,0 +1,114 @@
+"""A world that is checked after every pass of the operator: what must hold whatever happens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from tests.support.world import World
+
+from serin_operator.api.deployment import ModelDeploymentStatus
+from serin_operator.decide import policy
+from serin_operator.decide.observation import Observation
+from serin_operator.decide.plan import Plan, SetWeights
+from serin_operator.decide.rollout import decide
+
+
+@dataclass
+class Watched:
+    """A world, and what has been seen of it so far."""
+
+    world: World
+    cohorts: set[str] = field(default_factory=set)
+    passes: int = 0
+    twice: bool = True
+    """Whether every decision is made a second time, to see that it is the same."""
+
+    def pass_once(self, stale: Observation | None = None) -> Plan:
+        """One pass, on what stands or on what was read earlier, and all that must hold of it."""
+        world = self.world
+        seen = world.observe() if stale is None else replace(stale, now=world.now)
+        before, condemned = world.weights(), _condemned(world.status)
+        self.passes += 1
+        plan = world.step(seen)
+        assert not self.twice or decide(seen) == plan, "the same observation gives the same plan"
+        _check_route_writes(seen, plan)
+        _check_promotion(seen, plan)
+        _check_status(plan)
+        for revision in condemned:
+            after = world.weights().get(revision, 0)
+            assert after <= before.get(revision, 0), f"{revision} has failed and is given more traffic"
+        self._check_cohort(seen, plan)
+        self._check_counts()
+        if stale is None:
+            self._check_stable()
+        return plan
+
+    def _check_cohort(self, seen: Observation, plan: Plan) -> None:
+        old = seen.status.candidate.cohort if seen.status.candidate is not None else None
+        new = plan.status.candidate.cohort if plan.status.candidate is not None else None
+        if new is not None and new != old:
+            assert new not in self.cohorts, "a cohort's name never comes back"
+            self.cohorts.add(new)
+
+    def _check_counts(self) -> None:
+        world = self.world
+        if world.evidence is None:
+            return
+        for arm, revision in (("candidate", world.evidence.candidate), ("stable", world.evidence.stable)):
+            counted = world.evidence.total(arm)
+            assert counted.labelled <= world.labelled.get(revision, 0.0) + 1e-6, "no label counts twice"
+            assert counted.requests <= world.served.get(revision, 0) + 1e-6, "no request counts twice"
+
+    def _check_stable(self) -> None:
+        world = self.world
+        if world.status.stable is None or world.weights().get(world.stable, 0) == 0:
+            return
+        deployment = world.live.get(f"Deployment/{world.stable}")
+        assert deployment is not None, "stable has its Deployment while it holds traffic"
+        wanted = policy.resolve(world.parsed()).replicas
+        assert deployment["spec"]["replicas"] == wanted, "stable can carry all traffic at any time"
+
+
+def _condemned(status: ModelDeploymentStatus) -> set[str]:
+    """Revisions that were recorded as failed, in a way that lasts or for the rest of their trial."""
+    revisions = {rejection.revision for rejection in status.rejected}
+    candidate = status.candidate
+    failing = any(gate.verdict == "Fail" and gate.mode == "Enforce" for gate in status.gates)
+    if candidate is not None and (candidate.outcome is not None or failing):
+        revisions.add(candidate.revision)
+    return revisions - {status.stable.revision if status.stable is not None else ""}
+
+
+def _check_route_writes(seen: Observation, plan: Plan) -> None:
+    writes = [index for index, action in enumerate(plan.actions) if isinstance(action, SetWeights)]
+    assert len(writes) <= 1, "at most one risky action in a pass"
+    for index in writes:
+        write = plan.actions[index]
+        assert isinstance(write, SetWeights)
+        assert sum(write.weights.values()) == 100
+        if write.narrowing:
+            assert index == 0, "what narrows comes before everything else"
+        stable, candidate = seen.status.stable, seen.status.candidate
+        if stable is None:
+            continue
+        recorded = candidate.weight if candidate is not None else 0
+        given = sum(weight for name, weight in write.weights.items() if name != stable.revision)
+        assert given <= recorded, "the route never gives more than status said before the pass"
+
+
+def _check_promotion(seen: Observation, plan: Plan) -> None:
+    before, after = seen.status.candidate, plan.status.candidate
+    if after is not None and after.weight == 100 and (before is None or before.weight < 100):
+        verdicts = {gate.name: gate.verdict for gate in plan.status.gates if gate.mode == "Enforce"}
+        assert set(verdicts.values()) == {"Pass"}, f"only a Pass of every gate promotes: {verdicts}"
+    if seen.status.stable is not None and plan.status.stable is not None:
+        changed = seen.status.stable.revision != plan.status.stable.revision
+        assert not changed or (before is not None and before.weight == 100), "what becomes stable had everything"
+
+
+def _check_status(plan: Plan) -> None:
+    status = plan.status
+    assert ModelDeploymentStatus.model_validate(status.model_dump(mode="json", by_alias=True)) == status
+    assert status.message, "there is always a sentence"
+    assert len({condition.type for condition in status.conditions}) == len(status.conditions) == 7
+    assert all(condition.message and condition.reason for condition in status.conditions)
