@@ -1,0 +1,117 @@
+"""From a URI to a frozen digest: each thing that the resolve pod may say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.support.builders import NOW, a_pod, a_record, observed, situated
+from tests.support.world import DIGEST, a_spec
+
+from serin_contract.startup import EXIT_REFUSED, ResolvedDigest, StartupFailure, StartupReason, encode
+from serin_operator.api.deployment import ModelDeploymentStatus, Phase, StableStatus
+from serin_operator.decide import artifact
+from serin_operator.decide.artifact import RETRY_SECONDS
+from serin_operator.decide.draft import Draft
+from serin_operator.decide.observation import ContainerEnd
+from serin_operator.decide.plan import Apply, Delete
+from serin_operator.decide.rollout import decide
+
+TARGET = situated().target
+MISSING = StartupFailure(StartupReason.BundleMissing, "there is no manifest.json")
+
+
+def _pod(end: ContainerEnd | None = None, **changes: Any) -> Any:
+    return a_pod("resolving", TARGET, purpose="resolve", last_end=end, **changes)
+
+
+def _end(report: StartupFailure | ResolvedDigest | None, code: int = 0, seconds_ago: float = 1.0) -> ContainerEnd:
+    message = encode(report).decode() if report is not None else "no report"
+    return ContainerEnd(code, "Completed", message, NOW - seconds_ago)
+
+
+def _prepared(*pods: Any, **changes: Any) -> Draft:
+    return artifact.prepare(situated(pods=pods, **changes))
+
+
+@pytest.mark.parametrize(
+    ("sentence", "pods", "phase", "reason"),
+    [
+        ("no pod yet: one is made", (), "Pending", "ResolvingBundle"),
+        ("it runs", (_pod(),), "Pending", "ResolvingBundle"),
+        ("its image cannot be pulled", (_pod(waiting_reason="ErrImagePull"),), "Failed", "ErrImagePull"),
+        ("no node takes it", (_pod(unschedulable="0/3 nodes"),), "Pending", "Unschedulable"),
+        ("it names a digest", (_pod(_end(ResolvedDigest(DIGEST))),), "Pending", "BundleResolved"),
+        ("it refuses", (_pod(_end(MISSING, EXIT_REFUSED)),), "Failed", "BundleMissing"),
+        ("it ends well without a digest", (_pod(_end(None)),), "Failed", "BundleCheckFailed"),
+        ("it crashes", (_pod(_end(None, 1)),), "Failed", "BundleCheckFailed"),
+        (
+            "a digest from a pod that failed is none",
+            (_pod(_end(ResolvedDigest(DIGEST), 1)),),
+            "Failed",
+            "BundleCheckFailed",
+        ),
+        ("one that goes is not asked", (_pod(_end(MISSING, 78), terminating=True),), "Pending", "ResolvingBundle"),
+        (
+            "another revision's is not asked",
+            (a_pod("other", "wine-9", purpose="resolve"),),
+            "Pending",
+            "ResolvingBundle",
+        ),
+    ],
+)
+def test_the_resolve_pod_is_read(sentence: str, pods: tuple[Any, ...], phase: str, reason: str) -> None:
+    draft = _prepared(*pods)
+    assert (draft.phase, draft.reason) == (phase, reason), sentence
+
+
+def test_the_digest_is_frozen_in_a_record_and_the_pod_goes() -> None:
+    made, gone = _prepared(_pod(_end(ResolvedDigest(DIGEST)))).records
+    assert isinstance(made, Apply)
+    assert made.manifest["kind"] == "ModelRevision"
+    assert made.manifest["spec"]["model"] == {"uri": "pvc://models/wine/1", "digest": DIGEST}
+    template = made.manifest["spec"]["template"]["spec"]["containers"][0]
+    assert {"name": "SERIN_BUNDLE_DIGEST", "value": DIGEST} in template["env"], "its pods refuse anything else"
+    assert gone == Delete("v1", "Pod", "resolving", "uid-resolving")
+
+
+@pytest.mark.parametrize(("seconds_ago", "again"), [(RETRY_SECONDS - 1, False), (RETRY_SECONDS, True)])
+def test_a_refused_bundle_is_looked_at_again_after_a_while(seconds_ago: float, again: bool) -> None:
+    draft = _prepared(_pod(_end(MISSING, EXIT_REFUSED, seconds_ago)))
+    assert bool(draft.records) is again
+    assert draft.retry_after_seconds is not None
+    assert draft.retry_after_seconds >= 1.0
+
+
+def test_a_refused_bundle_says_who_keeps_serving() -> None:
+    status = ModelDeploymentStatus(stable=StableStatus(revision="wine-1"))
+    assert "wine-1 keeps serving" in _prepared(_pod(_end(MISSING, EXIT_REFUSED)), status=status).message
+
+
+def test_one_event_for_one_refused_bundle_and_no_flapping_while_it_is_tried() -> None:
+    refused = observed(pods=(_pod(_end(MISSING, EXIT_REFUSED)),))
+    first = decide(refused)
+    assert [event.reason for event in first.events] == ["BundleMissing"]
+    again = decide(observed(pods=refused.pods, status=first.status))
+    assert again.events == ()
+    for pods in ((), (_pod(),)):
+        tried = decide(observed(pods=pods, status=first.status))
+        assert (tried.status.phase, tried.status.message) == (first.status.phase, first.status.message)
+        assert tried.status.conditions == first.status.conditions
+        changed = decide(observed(a_spec(2), pods=pods, status=first.status, generation=2))
+        assert changed.status.phase == Phase.Pending, "another spec is another bundle"
+
+
+def test_a_known_revision_is_tried_without_a_second_look() -> None:
+    draft = _prepared(revisions=(a_record(TARGET, verdict="Superseded"),))
+    assert draft.candidate is not None
+    assert draft.candidate.digest == DIGEST
+    assert (draft.candidate.step, draft.candidate.weight, draft.candidate.cohort_number) == (-1, 0, 0)
+    assert draft.reports[0].status.verdict == "Trial"
+    assert draft.reports[0].status.evidence is None, "an earlier trial's evidence is not this one's"
+
+
+def test_a_paused_deployment_begins_no_trial() -> None:
+    draft = artifact.prepare(situated(a_spec(paused=True), revisions=(a_record(TARGET),)))
+    assert draft.phase == Phase.Paused
+    assert draft.candidate is None
