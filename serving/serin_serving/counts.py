@@ -7,6 +7,8 @@ from bisect import bisect_left
 from typing import Any
 
 import numpy as np
+
+from serin_contract.http import STATS_BYTES_MAX
 from serin_contract.stats import (
     COHORTS_KEPT,
     LATENCY_BOUNDS_SECONDS,
@@ -15,7 +17,6 @@ from serin_contract.stats import (
     LabelCounts,
     PodStats,
 )
-
 from serin_serving.bins import Binner, Sums
 from serin_serving.layout import Matrix
 from serin_serving.model import Answers
@@ -24,6 +25,7 @@ FOLD_ROWS = 512
 """Rows wait until there are this many, or until someone reads: one fold costs little more than one row."""
 
 DROPPED_KEPT = 4096
+_BYTES_PER_BIN = 20
 COHORT_CHARS_MAX = 128
 _cohort = re.compile(rb"[A-Za-z0-9._-]{1,128}\Z")
 
@@ -33,6 +35,14 @@ def valid_cohort(values: list[bytes]) -> str:
     if len(values) != 1 or not _cohort.match(values[0]):
         return ""
     return values[0].decode()
+
+
+def cohorts_that_fit(bins: int) -> int:
+    """How many cohorts of that many bins the stats document has room for: at most COHORTS_KEPT, at least 2.
+
+    The two arms of a trial share a cohort, and the one before it must still be read once.
+    """
+    return max(2, min(COHORTS_KEPT, STATS_BYTES_MAX // (_BYTES_PER_BIN * max(1, bins))))
 
 
 class CohortBins:
@@ -115,9 +125,10 @@ class _Cohort:
 class Counts:
     """All cohorts of this pod. A dropped cohort never comes back: its counters would start again at zero."""
 
-    def __init__(self, own: Binner, stable: Binner | None, cohorts_kept: int = COHORTS_KEPT) -> None:
+    def __init__(self, own: Binner, stable: Binner | None, cohorts_kept: int | None = None) -> None:
         self._binners = (own, stable)
-        self._kept = cohorts_kept
+        bins = sum(binner.feature_bins + binner.prediction_bins for binner in (own, stable) if binner)
+        self._kept = cohorts_that_fit(bins) if cohorts_kept is None else cohorts_kept
         self._cohorts: dict[str, _Cohort] = {}
         self._dropped: dict[str, None] = {}
         self.cohorts_dropped = 0

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from serin_contract.profile import NumericFeature, PredictionBins, Profile
 from serin_contract.stats import PodStats
 from serin_serving.bins import Binner
-from serin_serving.counts import FOLD_ROWS, Counts, valid_cohort
+from serin_serving.counts import FOLD_ROWS, Counts, cohorts_that_fit, valid_cohort
 from serin_serving.model import Answers
 
 PROFILE = Profile(
@@ -105,6 +106,15 @@ def test_labels_are_kept_by_the_revision_that_predicted() -> None:
     labels = snapshot(counted).cohorts["c"].labels
     assert (labels["r-1"].labelled, labels["r-1"].correct) == (0.5, 0.5)
     assert (labels["r-2"].labelled, labels["r-2"].correct) == (1.0, 0.0)
+
+
+FITTING = {"a narrow model": (200, 32), "a wide model": (60_000, 6), "a model wider than any": (10**7, 2)}
+
+
+@pytest.mark.parametrize("name", FITTING)
+def test_the_stats_have_room_for_the_cohorts_of(name: str) -> None:
+    bins, cohorts = FITTING[name]
+    assert cohorts_that_fit(bins) == cohorts
 
 
 COHORTS = {

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from serin_serving.errors import RequestError
+from serin_serving.wire import BodyReader, GoneError, failure
+
+
+def scope(declared: int | None = None) -> dict[str, Any]:
+    return {"headers": [] if declared is None else [(b"content-length", str(declared).encode())]}
+
+
+def receiving(*chunks: bytes | None) -> Any:
+    """A receive that gives the chunks one by one; None hangs up."""
+    messages = [
+        {"type": "http.disconnect"}
+        if chunk is None
+        else {"type": "http.request", "body": chunk, "more_body": place < len(chunks) - 1}
+        for place, chunk in enumerate(chunks)
+    ]
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    return receive
+
+
+async def test_a_body_in_pieces_is_put_together() -> None:
+    assert await BodyReader().read(scope(), receiving(b"ab", b"", b"c")) == b"abc"
+
+
+REFUSED = {
+    "a declared size above the limit": (scope(11), (b"",), 413),
+    "one piece above the limit": (scope(), (b"12345678901",), 413),
+    "pieces that add up above the limit": (scope(), (b"123456", b"789012", b""), 413),
+    "more than all bodies together may have": (scope(), (b"1234567", b"8"), 503),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_it_refuses(name: str) -> None:
+    head, chunks, status = REFUSED[name]
+    reader = BodyReader(each_max=10, all_max=7 if status == 503 else 100)
+    with pytest.raises(RequestError) as caught:
+        await reader.read(head, receiving(*chunks))
+    assert caught.value.status == status
+    # What was refused takes no room from the next.
+    assert await reader.read(scope(), receiving(b"12", b"34")) == b"1234"
+
+
+async def test_a_caller_that_hangs_up_is_answered_nothing() -> None:
+    with pytest.raises(GoneError):
+        await BodyReader().read(scope(), receiving(b"ab", None))
+
+
+def test_an_overloaded_server_says_when_to_come_back() -> None:
+    assert (b"retry-after", b"1") in failure(503, "full").headers
+    assert failure(400, "no").headers == []
