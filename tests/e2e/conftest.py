@@ -21,7 +21,7 @@ Story = Callable[[Place], None]
 AT_ONCE = 3
 """Places where something happens at the same time: each has pods and callers, and the machine may have two cores."""
 
-STORY_SECONDS = 420
+STORY_SECONDS = 900
 
 _figures: dict[str, str] = {}
 

@@ -8,7 +8,7 @@ from tests.e2e.conftest import measured
 from tests.e2e.operator_pod import restart
 from tests.e2e.spoilt import BETTER, DECENT, SPOILT
 from tests.support import kubernetes_objects as objects
-from tests.support.stories import Load, Place, State, in_words
+from tests.support.stories import TRIAL_SECONDS, Load, Place, State, in_words
 
 STEPS = objects.rollout((5, 8), (25, 8), (50, 8))
 GATES = {"accuracy": {"maxDrop": 0.02, "labelDelay": "2s"}, "errorRate": {"max": 0.02}}
@@ -29,7 +29,9 @@ def test_a_better_model_goes_live_and_a_spoilt_one_comes_back(digits: Place) -> 
 
 def a_better_model_goes_live(digits: Place, load: Load, first: str) -> str:
     digits.wants(BETTER, rollout=STEPS, gates=GATES)
-    digits.kubectl("wait", "--for=condition=Promoted", "mdep/digits", "--timeout=150s", timeout=160)
+    digits.kubectl(
+        "wait", "--for=condition=Promoted", "mdep/digits", f"--timeout={TRIAL_SECONDS}s", timeout=TRIAL_SECONDS + 10
+    )
     state = digits.until(lambda state: state.stable_of_spec, "the better model is stable", 20)
     assert state.stable != first
     assert state.outcomes[0] == ("Promoted", "AllGatesPassed")
@@ -57,7 +59,9 @@ def the_split_is_as_claimed(digits: Place, candidate: str, stable: str) -> None:
 
 def a_spoilt_model_comes_back(digits: Place, load: Load, second: str) -> None:
     digits.wants(SPOILT, rollout=STEPS, gates=GATES)
-    state = digits.until(lambda state: state.phase == "RolledBack" and not state.candidate, "it is rolled back", 150)
+    state = digits.until(
+        lambda state: state.phase == "RolledBack" and not state.candidate, "it is rolled back", TRIAL_SECONDS
+    )
     back = state.status["lastRollback"]
     assert (back["to"], back["gate"]) == (second, "accuracy")
     assert "accuracy 0." in back["evidence"]

@@ -7,7 +7,7 @@ from tests.e2e import operator_pod
 from tests.e2e.conftest import measured
 from tests.e2e.spoilt import BETTER, BETTER_STILL, DECENT
 from tests.support import kubernetes_objects as objects
-from tests.support.stories import Place, in_words
+from tests.support.stories import TRIAL_SECONDS, Place, in_words
 
 STEPS = objects.rollout((20, 8), (50, 8))
 RATE = 100.0
@@ -21,7 +21,7 @@ def test_a_trial_outlives_the_operator_and_counts_nothing_twice(digits: Place, m
         digits.wants(model, rollout=STEPS)
         digits.until_candidate(20)
         operator_pod.restart(digits.cluster, kill=kill)
-        state = digits.until(lambda state: state.stable_of_spec, "the candidate is promoted", 120)
+        state = digits.until(lambda state: state.stable_of_spec, "the candidate is promoted", TRIAL_SECONDS)
         after = load.stop()
     title = f"operator {'killed' if kill else 'deleted'} in mid-trial"
     assert after.failed == 0, in_words(after)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 from tests.e2e.conftest import beside_others, measured
 from tests.e2e.spoilt import BETTER, BETTER_STILL, DECENT, STRICT
 from tests.support import kubernetes_objects as objects
-from tests.support.stories import Place, State, failed, in_words
+from tests.support.stories import START_SECONDS, TRIAL_SECONDS, Place, State, failed, in_words
 
 LONG_STEPS = objects.rollout((20, 30), (50, 30))
 
@@ -18,7 +20,7 @@ def test_a_candidate_whose_pods_are_deleted_waits_at_zero_and_goes_on(digits: Pl
         candidate = digits.until_candidate(20).candidate["revision"]
         digits.kubectl("delete", "pods", "-l", f"serin.dev/revision={candidate}", "--wait=false")
         digits.until(lambda state: state.candidate.get("dips") == 1, "the lost pods are noticed", 30)
-        state = digits.until(lambda state: state.stable_of_spec, "the candidate is promoted", 120)
+        state = digits.until(lambda state: state.stable_of_spec, "the candidate is promoted", TRIAL_SECONDS)
         counted = load.stop()
     weights = digits.route_weights(candidate, digits.applied_at)
     measured("candidate's pods deleted", f"weights {weights}, {counted.failed} failed of {counted.requests}")
@@ -74,11 +76,11 @@ def test_without_traffic_a_candidate_is_neither_promoted_nor_rejected(digits: Pl
     steps = objects.rollout((20, 4), (50, 4), deadline="45s")
     first = digits.serves(DECENT, rollout=steps)
     digits.wants(BETTER, rollout=steps)
-    state = digits.until(lambda state: state.phase == "Holding", "it holds", 60)
+    state = digits.until(lambda state: state.phase == "Holding", "it holds", TRIAL_SECONDS)
     assert state.gate("accuracy")["verdict"] == "NoData"
     assert state.gate("accuracy")["reason"] == "NoTraffic"
     assert state.says("Progressing", "False", "NoData")
-    state = digits.until(lambda state: state.phase == "Paused", "the deadline passes", 90)
+    state = digits.until(lambda state: state.phase == "Paused", "the deadline passes", TRIAL_SECONDS)
     assert state.says("Progressing", "False", "DeadlineExceeded")
     assert "apply the stable spec to stop" in state.message
     assert (state.weight, state.stable) == (20, first)
@@ -92,7 +94,9 @@ def test_a_candidate_that_refuses_what_stable_takes_comes_back(digits: Place) ->
     first = digits.serves(DECENT)
     with digits.load() as load:
         digits.wants(STRICT)
-        state = digits.until(lambda state: state.phase == "RolledBack" and not state.candidate, "it comes back", 90)
+        state = digits.until(
+            lambda state: state.phase == "RolledBack" and not state.candidate, "it comes back", TRIAL_SECONDS
+        )
         counted = load.stop()
     back = state.status["lastRollback"]
     arm = counted.arm(back["from"])
@@ -110,7 +114,7 @@ def test_policy_starts_no_trial(digits: Place) -> None:
     first = digits.serves(DECENT)
     began = digits.applied_at
     digits.wants(DECENT, serving=objects.serving() | {"replicas": 2})
-    digits.until(lambda state: state.status["stable"].get("readyReplicas") == 2, "two pods are ready", 40)
+    digits.until(lambda state: state.status["stable"].get("readyReplicas") == 2, "two pods are ready", START_SECONDS)
     digits.wants(DECENT, serving=objects.serving() | {"replicas": 2}, paused=True)
     digits.until(lambda state: state.current, "the operator has seen it", 15)
     assert {State(moment.object).stable for moment in digits.mdep.since(began)} <= {"", first}
@@ -131,7 +135,7 @@ def test_at_rest_nothing_is_written(digits: Place) -> None:
         }
 
     # The end of the former story may still spread: rest begins with a moment without a change.
-    digits.until(lambda _: digits.mdep.moments[-1].at < _now() - 5, "the deployment is at rest", 30)
+    digits.until(lambda _: digits.mdep.moments[-1].at < time.time() - 5, "the deployment is at rest", 30)
     before = versions()
     assert len(before) >= 8, before
     digits.never(lambda _: versions() != before, "something was written at rest", 30)
@@ -171,9 +175,3 @@ for line in open('/proc/1/status'):
     if line.split()[0] in ('NoNewPrivs:', 'Seccomp:', 'CapEff:', 'CapBnd:'):
         print(line.strip())
 """
-
-
-def _now() -> float:
-    import time
-
-    return time.time()

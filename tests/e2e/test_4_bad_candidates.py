@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from tests.e2e.conftest import beside_others, measured
 from tests.e2e.spoilt import BETTER, BETTER_STILL, DAMAGED, DECENT, LATE, LYING
 from tests.support import kubernetes_objects as objects
-from tests.support.stories import Place, State, in_words
+from tests.support.stories import START_SECONDS, TRIAL_SECONDS, Place, State, in_words
 
 RATE = 40.0
 
@@ -28,7 +28,7 @@ def stable_serves_meanwhile(digits: Place) -> Iterator[str]:
     assert state.says("Ready", "True", "Serving")
 
 
-def refused(digits: Place, reason: str, seconds: float = 60) -> State:
+def refused(digits: Place, reason: str, seconds: float = START_SECONDS) -> State:
     """Then the bundle is refused before any trial, in words, and stable is named as serving."""
     state = digits.until(lambda state: state.current and state.phase == "Failed", f"it fails with {reason}", seconds)
     assert state.says("ArtifactVerified", "False", reason)
@@ -45,7 +45,7 @@ def test_a_missing_bundle_is_named_and_taken_once_it_is_there(digits: Place) -> 
         state = refused(digits, "BundleMissing")
         assert "manifest.json in the bundle cannot be read: No such file or directory" in state.message
         shutil.copytree(digits.models.directory / BETTER, digits.models.directory / LATE)
-        state = digits.until(lambda state: bool(state.candidate), "its trial begins by itself", 60)
+        state = digits.until(lambda state: bool(state.candidate), "its trial begins by itself", START_SECONDS)
         assert state.says("ArtifactVerified", "True", "DigestVerified")
         digits.wants(DECENT)
         digits.until(lambda state: state.stable_of_spec, "the trial is aborted", 30)
@@ -72,7 +72,7 @@ def test_a_damaged_file_is_found_and_named(digits: Place) -> None:
 def test_a_model_that_does_not_answer_as_recorded_is_rejected_before_any_traffic(digits: Place) -> None:
     with stable_serves_meanwhile(digits):
         digits.wants(LYING)
-        state = digits.until(lambda state: state.phase == "RolledBack", "it is rejected", 60)
+        state = digits.until(lambda state: state.phase == "RolledBack", "it is rejected", TRIAL_SECONDS)
         assert state.says("Progressing", "False", "SelfTestFailed")
         assert "is not answered as recorded" in state.status["lastRollback"]["evidence"]
         assert set(digits.route_weights(state.status["lastRollback"]["from"], digits.applied_at)) == {0}
@@ -83,7 +83,7 @@ def test_a_model_that_runs_out_of_memory_is_rejected_before_any_traffic(digits: 
     with stable_serves_meanwhile(digits):
         # Enough to check the bundle's files, not to load scikit-learn.
         digits.wants(BETTER, serving=objects.serving(memory="48Mi"))
-        state = digits.until(lambda state: state.phase == "RolledBack", "it is rejected", 150)
+        state = digits.until(lambda state: state.phase == "RolledBack", "it is rejected", TRIAL_SECONDS)
         assert state.says("Progressing", "False", "CandidateCrashed")
         evidence = state.status["lastRollback"]["evidence"]
         measured("out of memory", evidence)
@@ -96,7 +96,9 @@ def test_a_model_that_runs_out_of_memory_is_rejected_before_any_traffic(digits: 
 def test_a_candidate_that_no_node_takes_waits_in_the_schedulers_words(digits: Place) -> None:
     with stable_serves_meanwhile(digits):
         digits.wants(BETTER_STILL, serving=objects.serving(nodeSelector={"example.com/gpu": "yes"}))
-        state = digits.until(lambda state: state.says("CapacityAvailable", "False", "Unschedulable"), "it waits", 40)
+        state = digits.until(
+            lambda state: state.says("CapacityAvailable", "False", "Unschedulable"), "it waits", START_SECONDS
+        )
         assert "didn't match Pod's node affinity/selector" in state.condition("CapacityAvailable")["message"]
         assert not state.candidate
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.e2e.conftest import measured
 from tests.e2e.spoilt import BETTER, DECENT
-from tests.support.stories import OPERATOR_NAMESPACE, Place, in_words
+from tests.support.stories import OPERATOR_NAMESPACE, TRIAL_SECONDS, Place, in_words
 
 from serin_cli.cluster import operator_install
 from serin_cli.cluster.chart import uninstall_chart
@@ -25,7 +25,9 @@ def test_models_outlive_the_operators_release(digits: Place) -> None:
             assert digits.state.stable == first
         finally:
             operator_install.install(digits.cluster, Progress())
-        state = digits.until(lambda state: state.stable_of_spec, "what was applied meanwhile is rolled out", 150)
+        state = digits.until(
+            lambda state: state.stable_of_spec, "what was applied meanwhile is rolled out", TRIAL_SECONDS
+        )
         counted = load.stop()
     assert state.stable != first
     measured("release removed and installed again", in_words(counted))

@@ -99,7 +99,7 @@ def model_deployment(namespace_: str, name: str, host: str, model: str, **spec: 
 
 def serving(*, memory: str = "512Mi", **fields: Any) -> Json:
     """spec.serving of a small pod; `fields` are further ones."""
-    resources = {"requests": {"cpu": "20m", "memory": "32Mi"}, "limits": {"memory": memory}}
+    resources = {"requests": {"cpu": "100m", "memory": "32Mi"}, "limits": {"memory": memory}}
     return {"replicas": 1, "resources": resources, **fields}
 
 

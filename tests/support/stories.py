@@ -29,6 +29,12 @@ OPERATOR_NAMESPACE = "serin-system"
 OPERATOR = "app.kubernetes.io/name=serin"
 LOOK_SECONDS = 0.1
 
+START_SECONDS = 240
+"""A model's first pod may take so long where other programs want the processor too; it takes three where not."""
+
+TRIAL_SECONDS = 240
+"""A trial of seconds may take so long there."""
+
 
 @dataclass(frozen=True)
 class Models:
@@ -142,11 +148,11 @@ class Place:
             lambda state: state.document["metadata"]["generation"] >= generation, "the watch tells of the change", 15
         )
 
-    def serves(self, model: str, seconds: float = 90, **spec: Any) -> str:
+    def serves(self, model: str, **spec: Any) -> str:
         """Given that this model is stable; returns its revision."""
         self.wants(model, **spec)
-        state = self.until(lambda state: state.stable_of_spec, f"model {model} serves", seconds)
-        self.until_route(lambda weights: weights == {state.stable: 100}, f"the route names {state.stable} alone", 20)
+        state = self.until(lambda state: state.stable_of_spec, f"model {model} serves", START_SECONDS)
+        self.until_route(lambda weights: weights == {state.stable: 100}, f"the route names {state.stable} alone", 40)
         return state.stable
 
     def until(self, holds: Callable[[State], bool], what: str, seconds: float) -> State:
@@ -179,7 +185,7 @@ class Place:
             )
             time.sleep(LOOK_SECONDS)
 
-    def until_candidate(self, weight: int, seconds: float = 60) -> State:
+    def until_candidate(self, weight: int, seconds: float = START_SECONDS) -> State:
         """Given that the candidate of the current spec answers at least so much, on the route as well."""
         return self.until(
             lambda state: state.current and state.weight >= weight and state.candidate.get("stepStartedAt") is not None,
@@ -223,7 +229,7 @@ class Place:
         return next(moment for moment in self.mdep.since(since) if holds(State(moment.object)))
 
     @contextmanager
-    def load(self, rate: float = 80.0, **settings: Any) -> Iterator[Load]:
+    def load(self, rate: float = 50.0, **settings: Any) -> Iterator[Load]:
         """Callers who ask at this rate and tell the truth a little later, until the block ends."""
         wrap = self.cluster.inside_command if self.cluster.mode == "netns" else None
         url = self.cluster.gateway_url_inside if wrap else self.cluster.gateway_url
