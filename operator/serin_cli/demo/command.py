@@ -17,6 +17,9 @@ from serin_cli.demo import summary as summaries
 from serin_cli.demo.screen import Screen
 from serin_cli.demo.story import Story, Wishes
 
+WIDTH = 120
+"""Columns of the summary in a file or a pipe."""
+
 
 @click.command()
 @click.option("--cluster", "name", default=DEFAULT_NAME, show_default=True, help="Name of the local cluster.")
@@ -62,10 +65,14 @@ def demo(name: str, rate: float, seed: int, timeout: float, keep: bool, output: 
         summary = story.tell()
         if not keep:
             story.clear()
+    if summary.stopped:
+        click.echo(f"\nThe demo stopped. {summary.stopped}\n", err=True)
     if output == "json":
         click.echo(json.dumps(summary.document(), indent=2))
     else:
         console = Console(highlight=False)
+        if not console.is_terminal:
+            console.width = WIDTH
         console.print(summaries.render(summary))
         if keep:
             console.print(summaries.hints(), markup=False, soft_wrap=True)

@@ -55,6 +55,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     feedback_posts: int = 0
     feedback_failures: int = 0
     """Posts of labels that got no receipt; a refused label is no failed post."""
+    timeouts: int = 0
+    """Failures of both kinds for want of an answer in time."""
     late_ms: float = 0.0
     """The longest that a request was sent after it was due: how far the client itself fell behind."""
     cpu_seconds: float = 0.0
@@ -131,6 +133,7 @@ class Counts:
     fresh: int = 0
     feedback_posts: int = 0
     feedback_failures: int = 0
+    timeouts: int = 0
     late: float = 0.0
 
     def tally(self, revision: str) -> Tally:
@@ -161,6 +164,7 @@ class Counts:
             fresh=self.fresh,
             feedback_posts=self.feedback_posts,
             feedback_failures=self.feedback_failures,
+            timeouts=self.timeouts,
             late_ms=1000 * self.late,
             cpu_seconds=cpu_seconds,
             arms=arms,

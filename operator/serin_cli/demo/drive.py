@@ -174,6 +174,7 @@ class Drive:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 return await self._client.send(method, path, body, fresh=fresh)
         except TimeoutError:
+            self.counts.timeouts += self.ready
             return f"no answer within {TIMEOUT_SECONDS:.0f} s"
         except (OSError, WireError) as error:
             return str(error) or type(error).__name__

@@ -55,11 +55,12 @@ class Kube:
     def diagnosis(self) -> str:
         """What a person would look at first when the demo does not go on: pods, events, the operator's log."""
         events = ["get", "events", "-n", NAMESPACE, "--sort-by=.lastTimestamp"]
-        logs = ["logs", "-n", OPERATOR_NAMESPACE, "-l", "app.kubernetes.io/name=serin", "--tail=15", "--prefix=false"]
+        logs = ["logs", "-n", OPERATOR_NAMESPACE, "-l", "app.kubernetes.io/name=serin", "--tail=500", "--prefix=false"]
+        ours = [line for line in self.ask(*logs).splitlines() if _concerns(line)]
         parts = {
-            "Pods": self.ask("get", "pods", "-n", NAMESPACE, "-o", "wide"),
+            "Pods": self.ask("get", "pods", "-n", NAMESPACE),
             "Last events": "\n".join(self.ask(*events).splitlines()[-12:]),
-            "The operator's log": self.ask(*logs),
+            "The operator's log": "\n".join(ours[-12:]),
         }
         return "\n\n".join(f"{title}:\n{text.strip() or '(nothing)'}" for title, text in parts.items())
 
@@ -113,6 +114,11 @@ class Watch:
             self._document = json.loads(line)
         except json.JSONDecodeError:
             return
+
+
+def _concerns(line: str) -> bool:
+    """Whether a line of the operator's log is of this deployment or of no deployment at all."""
+    return f'"{NAMESPACE}/{NAME}"' in line or '"object"' not in line
 
 
 def _taken(route: dict[str, Any]) -> bool:

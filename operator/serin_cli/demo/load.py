@@ -98,7 +98,13 @@ class Load:
         """
         command = self._wrap([sys.executable, "-m", DRIVER])
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            # An interrupt from the keyboard is for whoever started this; the last answers are still awaited.
+            start_new_session=True,
         )
         assert self._process.stdout is not None
         assert self._process.stderr is not None

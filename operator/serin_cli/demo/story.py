@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,6 +26,12 @@ CALM_SECONDS = 5.0
 """Time before v3 comes and after it has gone, in which every answer must be good as well."""
 
 Test = Callable[[State], bool]
+
+
+def busy() -> str:
+    """How busy this machine is, in words; empty where it has processors to spare."""
+    waiting, processors = os.getloadavg()[0], os.cpu_count() or 1
+    return f"load average {waiting:.0f} on {processors} processors" if waiting > 2 * processors else ""
 
 
 class DemoError(Exception):
@@ -86,6 +93,7 @@ class Story:
             counted=self.counted,
             seconds=time.monotonic() - began,
             stopped=self.stopped,
+            busy=busy(),
         )
 
     def clear(self) -> None:
@@ -95,10 +103,12 @@ class Story:
 
     def _prepare(self) -> None:
         """Train, put the bundles where pods can read them, apply all but the model."""
+        if words := busy():
+            self.screen.say(f"This machine is busy ({words}): requests may get no answer in time for that alone.")
         if self.kube.exists():
             self.screen.chapter("An earlier demo is there; its deployment goes first.")
-            words = ["delete", "modeldeployment", NAME, "-n", NAMESPACE, "--cascade=foreground", "--timeout=120s"]
-            self.kube.run(*words, timeout=130.0)
+            removal = ["delete", "modeldeployment", NAME, "-n", NAMESPACE, "--cascade=foreground", "--timeout=120s"]
+            self.kube.run(*removal, timeout=130.0)
         self.screen.chapter("Train three models of handwritten digits on real scans and package them")
         place = storage.prepare_place(self.cluster)
         self.prepared = prepare(place.local)

@@ -103,6 +103,8 @@ class Summary:
     counted: Snapshot
     seconds: float
     stopped: str = ""
+    busy: str = ""
+    """How busy the machine was, where that may be why requests got no answer in time."""
 
     @property
     def good(self) -> bool:
@@ -137,6 +139,7 @@ class Summary:
             "steps": shares,
             "requests": self.sent,
             "failed": self.counted.failed,
+            "timeouts": self.counted.timeouts,
             "feedbackPosts": self.counted.feedback_posts,
             "feedbackFailures": self.counted.feedback_failures,
             "requestsPerSecond": self.rate,
@@ -184,7 +187,7 @@ def hints(kubectl: str = "kubectl") -> str:
 def _models(summary: Summary) -> Table:
     table = Table(title="What training said, and what callers met", title_justify="left")
     for title in ("", "model", "offline", "live", "requests", "failed", "p50", "p99", "labels"):
-        table.add_column(title, justify="left" if title in ("", "model") else "right")
+        table.add_column(title, justify="left" if title in ("", "model") else "right", no_wrap=True)
     for model in summary.models:
         arm = summary.counted.arm(summary.revisions.get(model.version, "-"))
         live = "-" if arm.accuracy is None else f"{arm.accuracy:.1%}"
@@ -218,6 +221,8 @@ def _ending(summary: Summary) -> Text:
     if summary.good:
         return Text(f"Not one of {total} failed.", style="bold green")
     text = f"Of {total}, {counted.failed:,} failed."
-    if counted.failed:
-        text += "".join(f"\n  {trouble}" for trouble in counted.troubles)
-    return Text(f"{text}\n{summary.stopped}".strip(), style="bold red")
+    text += "".join(f"\n  {trouble}" for trouble in dict.fromkeys(counted.troubles) if counted.failed)
+    if counted.timeouts and summary.busy:
+        late = f"{counted.timeouts:,} got no answer in time, and this machine is busy"
+        text += f"\n{late}: {summary.busy}. Try a lower --rate."
+    return Text(text, style="bold red")

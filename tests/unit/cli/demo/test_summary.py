@@ -104,12 +104,18 @@ def test_summary_tells_exposure_and_evidence() -> None:
     assert "Not one of 30,000 requests and 500 posts of labels failed." in text
 
 
-def test_summary_of_a_stopped_demo_says_why() -> None:
+def test_summary_of_a_failed_demo_says_which_requests_failed() -> None:
     counts = Snapshot(requests=10, failures=2, troubles=["HTTP 503 from digits-b: busy"])
     text = written(replace(GOOD, rollback=None, counted=counts, stopped="v3 on trial: not within 240 s."))
     assert "2 failed" in text
     assert "HTTP 503 from digits-b: busy" in text
-    assert "not within 240 s" in text
+    assert "Try a lower --rate" not in text
+
+
+def test_timeouts_on_a_busy_machine_are_told_as_such() -> None:
+    counts = Snapshot(requests=10, failures=2, timeouts=2)
+    assert "Try a lower --rate" in written(replace(GOOD, counted=counts, busy="load average 9 on 2 processors"))
+    assert "Try a lower --rate" not in written(replace(GOOD, counted=counts))
 
 
 def test_document_has_shares_and_accuracies() -> None:
