@@ -1,0 +1,145 @@
+"""Single decisions that a timeline would hide."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.builders import observed
+from tests.support.world import Behaviour, Traffic, World, a_served_world, a_spec, a_world, is_phase, uri
+
+from serin_operator.api.deployment import Phase
+from serin_operator.decide.children import RETIRE_SECONDS
+from serin_operator.decide.plan import SetWeights
+from serin_operator.decide.rollout import decide
+
+UNGATED = {key: value for key, value in a_spec(2).items() if key != "gates"}
+
+
+def _on_trial(weight: int = 25, **changes: object) -> World:
+    world = a_served_world(**changes)
+    world.change(a_spec(2))
+    assert world.run(lambda world: world.weights().get(_candidate(world)) == weight), world.status.message
+    world.step()
+    return world
+
+
+def _candidate(world: World) -> str:
+    return world.status.candidate.revision if world.status.candidate is not None else ""
+
+
+def test_a_spec_that_cannot_be_read_changes_nothing_but_what_is_said() -> None:
+    world = _on_trial()
+    seen = observed(status=world.status, live=world.live, generation=7)
+    plan = decide(type(seen)(**(vars(seen) | {"spec": None, "spec_error": "gates.accuracy.min: must be at most 1"})))
+    assert plan.actions == ()
+    assert plan.revisions == ()
+    assert plan.status.phase == Phase.Failed
+    assert "gates.accuracy.min" in (plan.status.message or "")
+    assert plan.status.candidate == world.status.candidate, "the trial waits as it is"
+    assert plan.status.stable == world.status.stable
+    assert [event.reason for event in plan.events] == ["InvalidSpec"]
+    said = {condition.type: condition.reason for condition in plan.status.conditions}
+    assert said["Promoted"] == said["Progressing"] == "InvalidSpec"
+    assert said["Ready"] == "Serving", "what serves goes on serving"
+
+
+def test_no_gates_is_said_once_for_each_spec() -> None:
+    world = a_served_world()
+    world.change(UNGATED)
+    world.run(seconds=20)
+    assert sum("NoGates" in line for line in world.log) == 1
+    world.change(UNGATED | {"paused": True})
+    world.run(seconds=5)
+    assert sum("NoGates" in line for line in world.log) == 2
+
+
+def test_a_promoted_deployment_shows_the_verdicts_that_promoted_it() -> None:
+    world = a_served_world()
+    world.change(a_spec(2))
+    assert world.run(lambda world: world.stable != first(world))
+    assert {gate.name: gate.verdict for gate in world.status.gates} == {
+        "availability": "Pass",
+        "accuracy": "Pass",
+        "errorRate": "Pass",
+    }
+    passing = next(known for known in world.status.conditions if known.type == "GatesPassing")
+    assert (passing.status, passing.reason) == ("True", "AllPass")
+
+
+def first(world: World) -> str:
+    """The revision of version 1."""
+    return next(name for name, record in world.revisions.items() if record.spec.model.uri == uri(1))
+
+
+def test_a_candidate_that_crashes_with_all_traffic_is_still_rolled_back() -> None:
+    world = a_served_world()
+    world.change(a_spec(2))
+    assert world.run(lambda world: world.weights().get(_candidate(world)) == 100)
+    world.models[uri(2)] = Behaviour(crashes_after_seconds=1.0)
+    world.pass_time(1.0)
+    world.step()
+    assert world.status.phase == Phase.RollingBack
+    assert world.weights()[world.stable] == 100
+    assert world.stable == first(world)
+
+
+def test_traffic_that_goes_back_late_keeps_its_pods_for_the_full_time() -> None:
+    world = _on_trial(models={uri(2): Behaviour(accuracy=0.95)})
+    candidate = _candidate(world)
+    world.models[uri(1)] = Behaviour(ready_after_seconds=30.0)
+    world.kill_pods(world.stable)
+    world.change(a_spec(1))
+    assert world.run(lambda world: world.weights().get(candidate, 0) == 0, seconds=60)
+    ended = world.now
+    assert world.run(lambda world: bool(world.deleted_deployments), seconds=60)
+    assert world.deleted_deployments == [(pytest.approx(ended + RETIRE_SECONDS, abs=1.5), candidate)]
+
+
+def test_a_narrowing_whose_record_was_lost_begins_at_the_first_step() -> None:
+    world = _on_trial(weight=50)
+    before, status = _candidate(world), world.status
+    world.kill_pods(before)
+    plan = decide(world.observe())
+    assert isinstance(plan.actions[0], SetWeights)
+    world.write(plan.actions[0])
+    world.pass_time(30.0)
+    assert world.status is status, "the operator died before it could write the status"
+    world.restart_operator()
+    assert world.run(lambda world: world.weights()[before] > 0, seconds=60)
+    assert world.weights()[before] == 5
+    assert any("RouteChanged" in line for line in world.log)
+
+
+def test_a_route_that_was_never_accepted_starts_no_clock() -> None:
+    world = a_served_world()
+    world.change(a_spec(2))
+    assert world.run(lambda world: world.weights().get(_candidate(world)) == 5)
+    world.accepts_routes = None
+    world.run(seconds=60)
+    assert world.status.candidate is not None
+    assert world.status.candidate.step_started_at is None
+    assert world.status.candidate.step == 0
+
+
+def test_a_deadline_that_is_moved_lets_a_trial_go_on() -> None:
+    spec = a_spec(2, rollout=a_spec()["rollout"] | {"deadline": "2m"})
+    world = a_served_world(traffic=Traffic(label_share=0.0))
+    world.change(spec)
+    assert world.run(is_phase("Paused"), seconds=300)
+    world.traffic.label_share = 1.0
+    world.change(a_spec(2, rollout=a_spec()["rollout"] | {"deadline": "30m"}))
+    assert world.run(lambda world: world.stable != first(world), seconds=900), world.status.message
+
+
+@pytest.mark.parametrize("replicas", [1, 3, 10])
+def test_a_first_deployment_gets_traffic_only_when_it_is_whole(replicas: int) -> None:
+    world = a_world(spec=a_spec(serving={"replicas": replicas}))
+    assert world.run(lambda world: world.weights() != {}, seconds=60)
+    assert sum(world.ready().values()) == replicas
+
+
+def test_shares_of_the_budget_are_those_of_the_trials_start() -> None:
+    world = _on_trial()
+    assert world.status.candidate is not None
+    assert world.status.candidate.shares == {"accuracy": 0.025, "errorRate": 0.025}
+    gates = {gate.name: gate.budget for gate in world.status.gates}
+    assert gates["accuracy"] == 0.025
