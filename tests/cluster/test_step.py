@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support import api_server as servers
 from tests.support.api_server import ApiServer
 from tests.support.toy_cluster import PROFILE
 
+from serin_cli.cluster.paths import cache_root
 from serin_operator.api.deployment import ModelDeploymentStatus
 from serin_operator.apply.keys import KeyRings
 from serin_operator.apply.workloads import Applier
+from serin_operator.decide import manifests
 from serin_operator.decide.observation import Observation
-from serin_operator.decide.plan import Apply, Delete, Event, Plan
+from serin_operator.decide.plan import Apply, Delete, Event, Plan, SetWeights
 from serin_operator.decide.rollout import decide
 from serin_operator.errors import ApiError, ConflictError
 from serin_operator.observe.cluster import Observer, OwnKeys
@@ -25,7 +28,7 @@ from serin_operator.report import Reporter
 from serin_operator.runtime import connect, resources
 from serin_operator.runtime.kube import Kube
 from serin_operator.runtime.metrics import Metrics
-from serin_operator.runtime.outcome import Applied, Failed
+from serin_operator.runtime.outcome import Applied, Failed, Outcome
 from serin_operator.runtime.queue import Key
 from serin_operator.runtime.record import Recorder
 from serin_operator.step import Parts, step
@@ -34,6 +37,7 @@ pytestmark = pytest.mark.cluster
 
 Json = dict[str, Any]
 DIGEST = "sha256:" + "a" * 64
+ROOT = Path(__file__).parents[2]
 _numbers = itertools.count()
 
 
@@ -357,3 +361,85 @@ async def test_without_the_gateway_api_this_is_seen_and_told(run: Run) -> None:
     assert not seen.gateway_api
     with pytest.raises(ApiError):
         await run.kube.list_all(resources.HTTP_ROUTE, run.namespace)
+
+
+@pytest.fixture(scope="module")
+def gateway_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """A server that knows the Gateway API besides; its own, so that others can tell of its absence."""
+    missing, definitions = servers.missing_programs(), sorted((cache_root() / "gateway-api").glob("*/*routes.yaml"))
+    if missing or not definitions:
+        pytest.skip("the programs or the Gateway API's definitions are not there; `serin cluster up` makes them")
+    with servers.running(tmp_path_factory.mktemp("gateway-server")) as server:
+        for path in (*sorted((ROOT / "crds").glob("*.yaml")), *definitions):
+            server.kubectl("apply", "--server-side", "-f", str(path))
+        for kind in ("modeldeployments.serin.dev", "httproutes.gateway.networking.k8s.io"):
+            server.kubectl("wait", "--for=condition=Established", "--timeout=30s", f"crd/{kind}")
+        yield server
+
+
+@pytest.fixture
+async def routed(gateway_server: ApiServer, tmp_path: Path) -> AsyncIterator[Run]:
+    (tmp_path / "k1").write_bytes(b"1" * 32)
+    configuration = await connect.configuration(gateway_server.kubeconfig)
+    kube = Kube(connect.client(configuration), Metrics(), lambda: 10.0)
+    yield Run(gateway_server, kube, tmp_path)
+    await kube.close()
+
+
+async def set_weights(run: Run, weights: dict[str, int], cohort: str | None) -> Outcome:
+    seen = await run.seen()
+    assert seen.spec is not None
+    action = SetWeights(manifests.route(seen, seen.spec, weights, cohort), weights, cohort, narrowing=False)
+    return await run.applier.apply(seen, Plan(status=seen.status, actions=(action,)))
+
+
+async def test_weights_and_cohort_go_together_and_are_read_back(routed: Run) -> None:
+    routed.create()
+    assert await set_weights(routed, {"wine-1": 95, "wine-2": 5}, "wine-2.1.ab") == Applied()
+    route = (await routed.seen()).route
+    assert route is not None
+    assert (dict(route.weights), route.cohort) == ({"wine-1": 95, "wine-2": 5}, "wine-2.1.ab")
+    assert await set_weights(routed, {"wine-1": 100}, None) == Applied()
+    route = (await routed.seen()).route
+    assert route is not None
+    assert (dict(route.weights), route.cohort) == ({"wine-1": 100}, None)
+
+
+async def test_a_route_is_programmed_only_at_its_own_generation(routed: Run) -> None:
+    routed.create()
+    await set_weights(routed, {"wine-1": 100}, None)
+    path = routed.path("httproutes", "wine", "gateway.networking.k8s.io/v1")
+    item = routed.server.request("GET", path).body
+    said = [
+        {
+            "type": kind, "status": "True", "reason": kind, "message": "",
+            "observedGeneration": item["metadata"]["generation"], "lastTransitionTime": "2026-11-01T00:00:00Z",
+        }
+        for kind in ("Accepted", "ResolvedRefs")
+    ]  # fmt: skip
+    entry = {"parentRef": item["spec"]["parentRefs"][0], "controllerName": "example.com/c", "conditions": said}
+    patch = {key: item[key] for key in ("apiVersion", "kind")} | {
+        "metadata": {"name": "wine"},
+        "status": {"parents": [entry]},
+    }
+    answer = routed.server.apply(f"{path}/status", patch, manager="gateway")
+    assert answer.ok, answer.message
+    seen = await routed.seen()
+    assert seen.route is not None
+    assert seen.route.programmed is True
+    await set_weights(routed, {"wine-1": 95, "wine-2": 5}, "wine-2.1.ab")
+    seen = await routed.seen()
+    assert seen.route is not None
+    assert seen.route.programmed is None
+
+
+async def test_the_same_weights_again_change_nothing(routed: Run) -> None:
+    routed.create()
+    await set_weights(routed, {"wine-1": 100}, None)
+    path = routed.path("httproutes", "wine", "gateway.networking.k8s.io/v1")
+    before = routed.server.request("GET", path).body["metadata"]["resourceVersion"]
+    await set_weights(routed, {"wine-1": 100}, None)
+    assert routed.server.request("GET", path).body["metadata"]["resourceVersion"] == before
+    seen = await routed.seen()
+    assert seen.spec is not None
+    assert manifests.stands(seen.live, manifests.route(seen, seen.spec, {"wine-1": 100}, None))

@@ -84,6 +84,12 @@ class FakeApi:
         """Answer the next such requests with that status."""
         self.faults.append(Fault(method, plural, status, times, **more))
 
+    def copy(self, other: FakeApi) -> None:
+        """Hold what the other holds now."""
+        self.objects = copy.deepcopy(other.objects)
+        self.applied = copy.deepcopy(other.applied)
+        self._version, self._uid = other._version, other._uid
+
     def writes(self) -> list[Request]:
         """Everything but reads and dry runs."""
         return [seen for seen in self.requests if seen.method != "GET" and "dryRun" not in seen.query]

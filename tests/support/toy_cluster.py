@@ -60,17 +60,20 @@ class ToyCluster:
             assert split is not None
             arms = {name: self._ready_pods(name) for name, weight in split.weights.items() if weight > 0}
             assert all(arms.values()), f"a backend with weight has no ready pod: {split.weights}"
-            stable = min(arms, key=lambda name: -split.weights[name])
-            for name in self._random.choices(list(arms), [split.weights[arm] for arm in arms], k=requests):
-                if split.cohort is not None:
-                    self._serve(name, split.cohort, arms[name], self._ready_pods(stable))
+            stable = max(arms, key=lambda name: split.weights[name])
+            right = {name: self.accuracy[self.uri(name)] for name in arms}
+            if split.cohort is not None:
+                weights = [split.weights[name] for name in arms]
+                for name in self._random.choices(list(arms), weights, k=requests):
+                    self._serve(name, split.cohort, arms, stable, right[name])
 
-    def _serve(self, arm: str, cohort: str, pods: list[Json], feedback: list[Json]) -> None:
-        pod = self._random.choice(pods)["metadata"]["uid"]
-        self._counted[pod][cohort].requests += 1
-        counts = self._counted[self._random.choice(feedback)["metadata"]["uid"]][cohort].labels[arm]
+    def _serve(self, arm: str, cohort: str, arms: dict[str, list[Json]], stable: str, right: float) -> None:
+        """One request, and its label at one of stable's pods."""
+        self._counted[self._random.choice(arms[arm])["metadata"]["uid"]][cohort].requests += 1
+        feedback = self._random.choice(arms[stable])["metadata"]["uid"]
+        counts = self._counted[feedback][cohort].labels[arm]
         counts[0] += 1.0
-        counts[1] += float(self._random.random() < self.accuracy[self.uri(arm)])
+        counts[1] += float(self._random.random() < right)
 
     def uri(self, revision: str) -> str:
         item = self.api.get("modelrevisions", revision)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,6 @@ from serin_operator.step import Parts, step
 
 KEY = Key("default", "m")
 Json = dict[str, Any]
-LOOK_SECONDS = 1.0
 
 
 class KilledError(BaseException):
@@ -60,37 +59,37 @@ class Bench:
         self.api, self.cluster, self.killer = api, ToyCluster(api), killer
         self.metrics = Metrics()
         self.now = 1_793_491_200.0
-        self.requests_per_second = 0
+        self.requests_per_pass = 0
+        self.look_seconds = 1.0
         self.starts = 0
         self.record_dir: Path | None = None
         self._client, self._keys = client, keys
-        self._kube: Kube | None = None
+        self._open = AsyncExitStack()
         self._parts: Parts | None = None
 
     async def start(self) -> Parts:
         """A fresh process: nothing but what stands in the API server is known."""
-        await self.end()
         self.starts += 1
 
         async def sleep(_: float) -> None:
             return None
 
-        self._kube = Kube(self._client(), self.metrics, lambda: 10.0, self.killer, sleep)
+        kube = Kube(self._client(), self.metrics, lambda: 10.0, self.killer, sleep)
+        self._open.push_async_callback(kube.close)
         rings, held = KeyRings(self._keys), HeldEvidence()
         observer = Observer(
-            self._kube,
+            kube,
             ToyPoller(self.cluster),  # type: ignore[arg-type]
             held,
             "image:1",
             lambda uid: OwnKeys(rings.fingerprint(uid), rings.applied(uid)),
             lambda: self.now,
         )
-        applier, reporter = Applier(self._kube, rings), Reporter(self._kube, self.metrics, "operator-1")
+        applier, reporter = Applier(kube, rings), Reporter(kube, self.metrics, "operator-1")
         return Parts(observer, decide, applier, reporter, held, Recorder(self.record_dir))
 
     async def end(self) -> None:
-        if self._kube is not None:
-            await self._kube.close()
+        await self._open.aclose()
 
     def ask_for(self, uri: str, **spec: Any) -> None:
         """Set the deployment's model, as its user does."""
@@ -127,17 +126,20 @@ class Bench:
     async def once(self) -> None:
         """The world moves on, then one pass; a death starts a new process."""
         self.cluster.tick()
-        self.cluster.traffic(self.requests_per_second)
+        self.cluster.traffic(self.requests_per_pass)
+        if self._parts is None:
+            self._parts = await self.start()
         try:
-            if self._parts is None:
-                self._parts = await self.start()
-            await step(self._parts, KEY)
+            await self.one_pass(self._parts)
         except KilledError:
             self._parts = None
-        except (ApiError, ConflictError):
-            pass
         self.check()
-        self.now += LOOK_SECONDS
+        self.now += self.look_seconds
+
+    async def one_pass(self, parts: Parts) -> None:
+        """One pass of one process; what workers would try again is let go here."""
+        with suppress(ApiError, ConflictError):
+            await step(parts, KEY)
 
     async def until(self, reached: Callable[[], bool], passes: int = 200) -> int:
         """Pass after pass until it is so; returns how many it took."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -23,7 +24,7 @@ async def stable(bench: Bench, uri: str, **spec: object) -> None:
 
 async def test_a_first_deployment_and_a_second(make: Make) -> None:
     bench = await make()
-    bench.requests_per_second = 20
+    bench.requests_per_pass = 20
     await stable(bench, ONE)
     await stable(bench, TWO)
     assert [entry["outcome"] for entry in bench.status["history"]] == ["Promoted", "Promoted"]
@@ -32,7 +33,7 @@ async def test_a_first_deployment_and_a_second(make: Make) -> None:
 async def test_a_bad_model_is_rolled_back_by_its_labels(make: Make) -> None:
     bench = await make()
     await stable(bench, ONE, **JUDGED)
-    bench.requests_per_second = 200
+    bench.requests_per_pass = 200
     bench.cluster.accuracy[TWO] = 0.55
     bench.ask_for(TWO, **JUDGED)
     await bench.until(lambda: bench.status["phase"] == "RolledBack")
@@ -121,14 +122,14 @@ async def test_decisions_that_changed_something_are_recorded(make: Make, tmp_pat
 
 async def play(bench: Bench, *, judged: bool) -> None:
     """A roll-out from a stable first revision to its end, whatever dies on the way."""
-    bench.requests_per_second = 150
+    bench.requests_per_pass, bench.look_seconds = 400, 3.0
     if judged:
         bench.cluster.accuracy[TWO] = 0.4
         bench.ask_for(TWO, **JUDGED)
         await bench.until(lambda: bench.status.get("phase") == "RolledBack")
     else:
         await stable(bench, TWO, **QUICK)
-    await bench.rest(25)
+    await bench.rest(10)
 
 
 async def first(make: Make, killer: Killer | None = None) -> Bench:
@@ -138,30 +139,41 @@ async def first(make: Make, killer: Killer | None = None) -> Bench:
     return bench
 
 
+async def after(make: Make, stood: Bench, killer: Killer | None = None) -> Bench:
+    """A new process over a copy of that world."""
+    bench = await make(killer)
+    bench.api.copy(stood.api)
+    bench.now = stood.now
+    return bench
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("judged", [False, True], ids=["promotion", "rollback"])
 async def test_wherever_the_process_dies_the_story_ends_the_same(make: Make, judged: bool) -> None:
-    undisturbed = await first(make)
-    start = undisturbed.killer.writes
+    stood = await first(make)
+    undisturbed = await after(make, stood)
     await play(undisturbed, judged=judged)
     expected, writes = undisturbed.outcome(), undisturbed.killer.writes
-    for k in range(start + 1, writes + 1):
-        bench = await first(make, Killer(after=k))
+    assert writes > 20
+    for k in range(1, writes + 1):
+        bench = await after(make, stood, Killer(after=k))
         await play(bench, judged=judged)
         assert bench.starts == 2, f"it was to die after write {k}"
         assert bench.outcome() == expected, f"killed after write {k} of {writes}"
+        await bench.end()
 
 
 @pytest.mark.timeout(300)
 async def test_wherever_the_process_dies_a_first_deployment_ends_the_same(make: Make) -> None:
     undisturbed = await first(make)
-    await undisturbed.rest(25)
+    await undisturbed.rest(8)
     expected, writes = undisturbed.outcome(), undisturbed.killer.writes
     for k in range(1, writes + 1):
         bench = await first(make, Killer(after=k))
-        await bench.rest(25)
+        await bench.rest(8)
         assert bench.starts == 2, f"it was to die after write {k}"
         assert bench.outcome() == expected, f"killed after write {k} of {writes}"
+        await bench.end()
 
 
 @pytest.mark.parametrize("plural", ["httproutes", "modeldeployments", "modelrevisions", "deployments"])
@@ -184,3 +196,38 @@ async def test_the_newest_of_three_models_wins(make: Make) -> None:
     await stable(bench, THREE, **QUICK)
     outcomes = [entry["outcome"] for entry in bench.status["history"]]
     assert outcomes == ["Promoted", "Superseded", "Promoted"]
+
+
+@pytest.mark.parametrize("judged", [False, True], ids=["promotion", "rollback"])
+async def test_two_processes_that_both_think_they_lead_come_to_the_same_end(make: Make, judged: bool) -> None:
+    """The Lease prevents it; should it fail, versions and UIDs keep the two from doing harm."""
+    alone, bench = await first(make), await first(make)
+    other = await bench.start()
+    await play(alone, judged=judged)
+    playing = play(bench, judged=judged)
+    once = bench.once
+
+    async def both() -> None:
+        await once()
+        await bench.one_pass(other)
+        await bench.one_pass(other)
+
+    bench.once = both  # type: ignore[method-assign]
+    await playing
+    assert bench.outcome() == alone.outcome()
+
+
+async def test_two_passes_at_the_same_time_do_no_harm(make: Make) -> None:
+    alone, bench = await first(make), await first(make)
+    parts = [await bench.start() for _ in range(3)]
+    await play(alone, judged=False)
+    once = bench.once
+
+    async def all_at_once() -> None:
+        await once()
+        await asyncio.gather(*(bench.one_pass(each) for each in parts))
+        bench.check()
+
+    bench.once = all_at_once  # type: ignore[method-assign]
+    await play(bench, judged=False)
+    assert bench.outcome() == alone.outcome()
