@@ -37,8 +37,7 @@ def keys_file(tmp_path_factory: pytest.TempPathFactory, ring: KeyRing) -> Path:
 @pytest.fixture(scope="session")
 def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
     """Bundles of small models on scikit-learn's own data, by name."""
-    base = tmp_path_factory.mktemp("bundles")
-    return {name: _case(base / name, *make()) for name, make in MODELS.items()}
+    return Cases(tmp_path_factory.mktemp("bundles"))
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +60,18 @@ def regressor_server(cases: dict[str, Case], keys_file: Path) -> Iterator[Runnin
 @pytest.fixture
 def now() -> float:
     return time.time()
+
+
+class Cases(dict[str, Case]):
+    """Builds each bundle when it is first asked for."""
+
+    def __init__(self, base: Path) -> None:
+        super().__init__()
+        self._base = base
+
+    def __missing__(self, name: str) -> Case:
+        self[name] = _case(self._base / name, *MODELS[name]())
+        return self[name]
 
 
 def _case(out: Path, model: Any, rows: Any, labels: Any, names: list[str] | None) -> Case:
@@ -100,8 +111,10 @@ def _mixed() -> tuple[Any, Any, Any, list[str]]:
     rows[:, 0] = data.data[:, 0].tolist()
     rows[:, 1] = [None if value > 5 else "dark" if value > 3 else "light" for value in data.data[:, 9]]
     rows[:, 2] = [float("nan") if value > 130 else value for value in data.data[:, 4].tolist()]
-    encoder = make_column_transformer((SimpleImputer(), [0, 2]), (OneHotEncoder(handle_unknown="ignore"), [1]))
-    model = make_pipeline(encoder, LogisticRegression(max_iter=2000)).fit(rows, data.target)
+    encoder = make_column_transformer(
+        (make_pipeline(SimpleImputer(), StandardScaler()), [0, 2]), (OneHotEncoder(handle_unknown="ignore"), [1])
+    )
+    model = make_pipeline(encoder, LogisticRegression()).fit(rows, data.target)
     return model, rows, data.target, ["alcohol", "shade", "magnesium"]
 
 

@@ -21,7 +21,7 @@ from sklearn.ensemble import (
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from tests.unit.serving.running import Case
 
 from serin_contract.bundle import Column, Golden, Signature
@@ -36,7 +36,7 @@ NAMES = ("wine", "forest", "boosted", "diabetes", "mixed")
 
 @pytest.fixture(scope="session")
 def models(cases: dict[str, Case]) -> dict[str, Model]:
-    return {name: loaded(case) for name, case in cases.items()}
+    return {name: loaded(cases[name]) for name in NAMES}
 
 
 def loaded(case: Case) -> Model:
@@ -185,7 +185,7 @@ def test_gradient_boosting_is_loaded_and_checked(cases: dict[str, Case]) -> None
 
 
 ONE_PASS = (
-    LogisticRegression(max_iter=5000),
+    make_pipeline(StandardScaler(), LogisticRegression()),
     GaussianNB(),
     LinearDiscriminantAnalysis(),
     RandomForestClassifier(4, random_state=0),
