@@ -73,7 +73,7 @@ def test_stables_own_spec_aborts_the_trial_at_once(digits: Place) -> None:
 
 @beside_others("silence")
 def test_without_traffic_a_candidate_is_neither_promoted_nor_rejected(digits: Place) -> None:
-    steps = objects.rollout((20, 4), (50, 4), deadline="45s")
+    steps = objects.rollout((20, 4), (50, 4), deadline="60s")
     first = digits.serves(DECENT, rollout=steps)
     digits.wants(BETTER, rollout=steps)
     state = digits.until(lambda state: state.phase == "Holding", "it holds", TRIAL_SECONDS)

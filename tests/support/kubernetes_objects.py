@@ -71,18 +71,18 @@ def feedback_route(namespace_: str, name: str, host: str) -> Json:
     }
 
 
-def model_deployment(namespace_: str, name: str, host: str, model: str, **spec: Any) -> Json:
-    """A ModelDeployment of the bundle at models/<model>, ready for a quick trial.
+def model_deployment(namespace_: str, name: str, host: str, bundle: str, /, **spec: Any) -> Json:
+    """A ModelDeployment of the bundle at models/<bundle>, ready for a quick trial.
 
     Args:
         namespace_: where it lies.
         name: its own, and the model's in every path.
         host: host name of its route.
-        model: path of the bundle in the claim.
+        bundle: its path in the claim.
         spec: whole fields of the spec that differ, as in `paused=True`; None leaves a field out.
     """
     wanted: Json = {
-        "model": {"uri": f"pvc://{CLAIM}/{model}"},
+        "model": {"uri": f"pvc://{CLAIM}/{bundle}"},
         "serving": serving(),
         "traffic": {"parentRefs": [GATEWAY], "hostnames": [host]},
         "rollout": rollout((20, 5), (50, 5)),

@@ -138,20 +138,20 @@ class Place:
         stdin = "\n---\n".join(json.dumps(manifest) for manifest in manifests)
         self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=stdin)
 
-    def wants(self, model: str, **spec: Any) -> None:
+    def wants(self, bundle: str, /, **spec: Any) -> None:
         """When the user applies this spec."""
         self.applied_at = time.time()
-        self.apply(objects.model_deployment(self.namespace, NAME, self.host, model, **spec))
+        self.apply(objects.model_deployment(self.namespace, NAME, self.host, bundle, **spec))
         self.until(lambda state: state.document != {}, "the API server tells of the deployment", 15)
         generation = int(self.kubectl("get", "mdep", NAME, "-o", "jsonpath={.metadata.generation}"))
         self.until(
             lambda state: state.document["metadata"]["generation"] >= generation, "the watch tells of the change", 15
         )
 
-    def serves(self, model: str, **spec: Any) -> str:
+    def serves(self, bundle: str, /, **spec: Any) -> str:
         """Given that this model is stable; returns its revision."""
-        self.wants(model, **spec)
-        state = self.until(lambda state: state.stable_of_spec, f"model {model} serves", START_SECONDS)
+        self.wants(bundle, **spec)
+        state = self.until(lambda state: state.stable_of_spec, f"model {bundle} serves", START_SECONDS)
         self.until_route(lambda weights: weights == {state.stable: 100}, f"the route names {state.stable} alone", 40)
         return state.stable
 
