@@ -43,6 +43,10 @@ class ReplyLostError(Exception):
     """A write has landed, but its answer never came: the pass ends in an error, the operator lives on."""
 
 
+class OvertakenError(Exception):
+    """The route is no longer the one that was seen: nothing more of the plan is carried out."""
+
+
 @dataclass
 class Behaviour:
     """How the pods of one model behave, and how good it is."""
@@ -146,6 +150,7 @@ class World:
     versions: int = 0
     """Rises with every write to the ModelDeployment: a status decided on an older one is refused."""
     conflicts: int = 0
+    route_versions: int = 0
     deleted_deployments: list[tuple[float, str]] = field(default_factory=list)
     served: dict[str, int] = field(default_factory=dict)
     """Requests by revision since the world began."""
@@ -286,8 +291,11 @@ class World:
         """One pass of the operator: observe (or act on what was read earlier), decide, carry out, report."""
         seen = self.observe() if seen is None else seen
         plan = decide(seen)
-        for action in plan.actions:
-            self.write(action)
+        try:
+            for action in plan.actions:
+                self.write(action)
+        except OvertakenError:
+            return plan
         for report in plan.revisions:
             self._report_revision(seen, report)
         if plan.status != seen.status:
@@ -338,11 +346,20 @@ class World:
                     self.keys_applied = True
                 case SetWeights(manifest=manifest):
                     self._check_weights(action)
-                    self.live = {**self.live, f"HTTPRoute/{self.name}": _plain(manifest)}
+                    self._put_route(_plain(manifest))
                 case Apply(manifest=manifest):
                     self._apply(_plain(manifest))
                 case Delete(kind=kind, name=name):
                     self._delete(kind, name)
+
+    def _put_route(self, manifest: dict[str, Any]) -> None:
+        stands = self.live.get(f"HTTPRoute/{self.name}", {}).get("metadata", {})
+        if manifest["metadata"].get("resourceVersion", stands.get("resourceVersion")) != stands.get("resourceVersion"):
+            self.conflicts += 1
+            raise OvertakenError
+        self.route_versions += 1
+        manifest["metadata"]["resourceVersion"] = str(self.route_versions)
+        self.live = {**self.live, f"HTTPRoute/{self.name}": manifest}
 
     def _check_weights(self, action: SetWeights) -> None:
         assert self.gateway_api, "no route can be written where HTTPRoute is not known"
@@ -446,7 +463,8 @@ class World:
         manifest["spec"]["rules"][0]["backendRefs"] = [
             {"name": name, "port": 8080, "weight": weight} for name, weight in weights.items()
         ]
-        self.live = {**self.live, f"HTTPRoute/{self.name}": manifest}
+        manifest["metadata"].pop("resourceVersion", None)
+        self._put_route(manifest)
 
     def delete_route(self) -> None:
         """Someone deletes the route."""

@@ -24,7 +24,6 @@ from serin_operator.decide.observation import Observation
 from serin_operator.decide.plan import Action, Event, RevisionReport, SetWeights
 from serin_operator.decide.policy import Policy
 
-TRIAL_POLL_SECONDS = 1.0
 WAIT_SECONDS = 2.0
 
 
@@ -64,8 +63,15 @@ class Situation:
         return self.seen.route.weights if self.seen.route is not None else {}
 
     def set_weights(self, weights: Mapping[str, int], cohort: str | None, *, narrowing: bool) -> SetWeights:
-        """The action that brings the route to these weights and this cohort."""
+        """The action that brings the route to these weights and this cohort.
+
+        What takes traffic back is written over anything. What gives traffic holds only for the route that was
+        seen: a pass that was overtaken, by a rollback above all, is answered with a conflict.
+        """
         manifest = manifests.route(self.seen, self.spec, weights, cohort)
+        version = self.seen.live.get(manifests.key(manifest), {}).get("metadata", {}).get("resourceVersion")
+        if version and not narrowing:
+            manifest["metadata"]["resourceVersion"] = version
         return SetWeights(manifest, dict(weights), cohort, narrowing)
 
     def route_stands(self, weights: Mapping[str, int], cohort: str | None) -> bool:
