@@ -164,6 +164,6 @@ def _load(path: Path, *, allow_pickle: bool) -> Any:
             f"{path.name} is a pickle, and loading one runs whatever code it holds. "
             "Write the model with skops.io.dump, or pass --allow-pickle if you wrote the file yourself"
         )
-    import joblib  # type: ignore[import-untyped]
+    import joblib
 
     return joblib.load(path)

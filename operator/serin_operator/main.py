@@ -155,7 +155,14 @@ class Operator:
         await self._open.aclose()
 
     def _pass(self, poller: Poller) -> Callable[[Key], Awaitable[Again]]:
-        observer = Observer(self._kube, poller, self._held, self._config.serving_image, self._own_keys)
+        observer = Observer(
+            self._kube,
+            poller,
+            self._held,
+            self._config.serving_image,
+            self._own_keys,
+            poll_seconds=self._config.poll_seconds,
+        )
         parts = Parts(
             observer=observer,
             decide=decide,

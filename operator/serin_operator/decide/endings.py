@@ -15,7 +15,7 @@ from serin_operator.api.deployment import (
     StableStatus,
 )
 from serin_operator.api.revision import ModelRevisionStatus
-from serin_operator.decide.draft import TRIAL_POLL_SECONDS, WAIT_SECONDS, Draft, Situation, begin
+from serin_operator.decide.draft import WAIT_SECONDS, Draft, Situation, begin
 from serin_operator.decide.judge import evidence as evidences
 from serin_operator.decide.judge.evidence import Evidence
 from serin_operator.decide.plan import RevisionReport
@@ -60,7 +60,7 @@ def end(
         history=(_entry(situation, candidate, outcome, reason), *draft.history)[:HISTORY_MAX],
         reports=(_verdict(situation, candidate.revision, outcome, reason, message, evidence),),
         evidence=None,
-        retry_after_seconds=TRIAL_POLL_SECONDS / 4,
+        retry_after_seconds=WAIT_SECONDS / 8,
     )
     if stable is not None:
         draft = _take_back(situation, draft, candidate.revision, stable)
@@ -78,7 +78,7 @@ def withdraw(situation: Situation, candidate: CandidateStatus) -> Draft:
     status = situation.seen.status
     message = (status.message or "").partition(_WAITING)[0]
     draft = begin(situation, Phase.RollingBack, str(candidate.outcome), message)
-    draft = replace(draft, evidence=None, retry_after_seconds=TRIAL_POLL_SECONDS / 2)
+    draft = replace(draft, evidence=None, retry_after_seconds=WAIT_SECONDS / 4)
     draft = _take_back(situation, draft, candidate.revision, stable.revision)
     if draft.weights is not None:
         return replace(draft, reports=_touched(situation, candidate.revision))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from serin_operator.api.deployment import CandidateStatus, Phase
 from serin_operator.decide import availability, endings, routing, timestamps
-from serin_operator.decide.draft import TRIAL_POLL_SECONDS, WAIT_SECONDS, Draft, Situation, begin
+from serin_operator.decide.draft import WAIT_SECONDS, Draft, Situation, begin
 from serin_operator.decide.narrowing import WARM_SECONDS_MAX
 
 
@@ -44,7 +44,7 @@ def _outlook(situation: Situation, candidate: CandidateStatus) -> Draft:
 
 def _waiting(situation: Situation, phase: Phase, reason: str, message: str) -> Draft:
     draft = begin(situation, phase, reason, message)
-    return replace(draft, retry_after_seconds=TRIAL_POLL_SECONDS)
+    return replace(draft, retry_after_seconds=WAIT_SECONDS / 2)
 
 
 def _failed(situation: Situation, reason: str, sentence: str) -> Draft:

@@ -112,6 +112,8 @@ class OperatorFacts:
     """Whether this process has written the ring since it started."""
     nonce: str
     """32 hexadecimal digits, fresh in every observation: decisions make no randomness of their own."""
+    poll_seconds: float = 1.0
+    """Between two looks at a candidate that takes traffic."""
 
 
 @dataclass(frozen=True)

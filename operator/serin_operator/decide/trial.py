@@ -8,7 +8,7 @@ from functools import cached_property
 from serin_operator.api.deployment import CandidateStatus, GateStatus, Phase
 from serin_operator.api.revision import ModelRevisionStatus
 from serin_operator.decide import availability, judge, timestamps
-from serin_operator.decide.draft import TRIAL_POLL_SECONDS, Draft, Situation, begin
+from serin_operator.decide.draft import Draft, Situation, begin
 from serin_operator.decide.judge import evidence as evidences
 from serin_operator.decide.judge.evidence import Evidence
 from serin_operator.decide.plan import RevisionReport
@@ -82,7 +82,7 @@ class Trial:
             candidate=self.candidate,
             gates=self.gates,
             evidence=self.evidence,
-            retry_after_seconds=TRIAL_POLL_SECONDS,
+            retry_after_seconds=self.situation.seen.operator.poll_seconds,
         )
 
     def intent(self, step: int, weight: int, **changes: object) -> CandidateStatus:

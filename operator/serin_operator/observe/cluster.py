@@ -54,10 +54,12 @@ class Observer:
         serving_image: str,
         own_keys: Callable[[str], OwnKeys],
         now: Callable[[], float] = time.time,
+        poll_seconds: float = 1.0,
     ) -> None:
         """`own_keys` tells of the key ring of a UID."""
         self._kube, self._poller, self._held = kube, poller, held
         self._serving_image, self._own_keys, self._now = serving_image, own_keys, now
+        self._poll_seconds = poll_seconds
 
     async def observe(self, key: Key) -> Observation | None:
         """The world as it stands, or None where the ModelDeployment is gone or going.
@@ -121,6 +123,7 @@ class Observer:
             keys_fingerprint=keys.fingerprint,
             keys_applied=keys.applied,
             nonce=secrets.token_hex(16),
+            poll_seconds=self._poll_seconds,
         )
 
     async def _lists(self, key: Key) -> dict[str, list[Json] | None]:
