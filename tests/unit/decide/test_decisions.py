@@ -8,6 +8,7 @@ from tests.support.world import Behaviour, Traffic, World, a_served_world, a_spe
 
 from serin_operator.api.deployment import Phase
 from serin_operator.decide.children import RETIRE_SECONDS
+from serin_operator.decide.judge import evidence as evidences
 from serin_operator.decide.plan import SetWeights
 from serin_operator.decide.rollout import decide
 
@@ -143,3 +144,14 @@ def test_shares_of_the_budget_are_those_of_the_trials_start() -> None:
     assert world.status.candidate.shares == {"accuracy": 0.025, "errorRate": 0.025}
     gates = {gate.name: gate.budget for gate in world.status.gates}
     assert gates["accuracy"] == 0.025
+
+
+def test_the_record_of_a_rejected_revision_holds_the_numbers_that_rejected_it() -> None:
+    world = a_served_world(models={uri(2): Behaviour(accuracy=0.75)})
+    world.change(a_spec(2))
+    assert world.run(is_phase("RolledBack"))
+    record = world.revisions[world.status.rejected[0].revision]
+    assert record.status.verdict == "Rejected"
+    kept = evidences.restore(record.status.evidence, record.name, world.stable)
+    samples = next(gate.samples for gate in world.status.gates if gate.name == "accuracy")
+    assert kept.total("candidate").labelled == samples
