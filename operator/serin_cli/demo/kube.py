@@ -49,14 +49,14 @@ class Kube:
     def route_stands(self) -> bool:
         """Whether the gateway has taken both routes, Serin's own and the one for feedback."""
         routes = json.loads(self.ask("get", "httproutes", "-n", NAMESPACE, "-o", "json", otherwise='{"items": []}'))
-        taken = {route["metadata"]["name"] for route in routes["items"] if _taken(route)}
+        taken = {route["metadata"]["name"] for route in routes["items"] if is_taken(route)}
         return {NAME, f"{NAME}-feedback"} <= taken
 
     def diagnosis(self) -> str:
         """What a person would look at first when the demo does not go on: pods, events, the operator's log."""
         events = ["get", "events", "-n", NAMESPACE, "--sort-by=.lastTimestamp"]
         logs = ["logs", "-n", OPERATOR_NAMESPACE, "-l", "app.kubernetes.io/name=serin", "--tail=500", "--prefix=false"]
-        ours = [line for line in self.ask(*logs).splitlines() if _concerns(line)]
+        ours = [line for line in self.ask(*logs).splitlines() if concerns_demo(line)]
         parts = {
             "Pods": self.ask("get", "pods", "-n", NAMESPACE),
             "Last events": "\n".join(self.ask(*events).splitlines()[-12:]),
@@ -94,9 +94,11 @@ class Watch:
 
     def __exit__(self, *_: object) -> None:
         self._stopped.set()
-        if self._process is not None:
-            self._process.terminate()
-        self._thread.join(5.0)
+        while self._thread.is_alive():
+            # Again and again, because the watch may just have been begun anew.
+            if self._process is not None:
+                self._process.terminate()
+            self._thread.join(0.2)
 
     def _follow(self) -> None:
         while not self._stopped.is_set():
@@ -116,12 +118,13 @@ class Watch:
             return
 
 
-def _concerns(line: str) -> bool:
+def concerns_demo(line: str) -> bool:
     """Whether a line of the operator's log is of this deployment or of no deployment at all."""
     return f'"{NAMESPACE}/{NAME}"' in line or '"object"' not in line
 
 
-def _taken(route: dict[str, Any]) -> bool:
+def is_taken(route: dict[str, Any]) -> bool:
+    """Whether every Gateway that the route names has accepted it and found its Services."""
     parents = route.get("status", {}).get("parents") or ()
     wanted = {"Accepted", "ResolvedRefs"}
     return bool(parents) and all(
