@@ -155,3 +155,18 @@ def test_the_record_of_a_rejected_revision_holds_the_numbers_that_rejected_it() 
     kept = evidences.restore(record.status.evidence, record.name, world.stable)
     samples = next(gate.samples for gate in world.status.gates if gate.name == "accuracy")
     assert kept.total("candidate").labelled == samples
+
+
+def test_a_candidate_that_loses_its_pods_again_and_again_is_given_up() -> None:
+    world = _on_trial(weight=5)
+    candidate = _candidate(world)
+    for dips in range(1, 4):
+        world.kill_pods(candidate)
+        world.step()
+        assert world.weights()[candidate] == 0, "no caller meets a pod that is not ready"
+        assert world.status.candidate is not None
+        assert world.status.candidate.dips == dips
+        if dips < 3:
+            assert world.run(lambda world: world.weights()[candidate] == 5, seconds=60)
+    assert world.run(is_phase("RolledBack"), seconds=30)
+    assert world.status.rejected[0].reason == "CandidateUnavailable"
