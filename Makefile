@@ -57,11 +57,12 @@ check: setup ## Format, lint, types, imports, generated files, unit tests: under
 	@$(RUN)mypy
 	@$(RUN)lint-imports --no-logo 2>/dev/null | tail -n 12
 	@$(RUN)serin crds write --check
-	@$(RUN)pytest -q tests/unit tests/contract
+	@$(RUN)pytest -q -n 2 -m "not slow" tests/unit tests/contract
 
 .PHONY: test
 test: check cluster ## Set up everything and pass every test; the cluster is ended afterwards
-	@status=0; $(RUN)pytest tests/cluster tests/e2e || status=$$?; \
+	@status=0; $(RUN)pytest -m slow tests/unit || status=$$?; \
+		$(RUN)pytest tests/cluster tests/e2e || status=$$?; \
 		$(RUN)serin cluster down; exit $$status
 
 .PHONY: bench

@@ -147,6 +147,7 @@ async def after(make: Make, stood: Bench, killer: Killer | None = None) -> Bench
     return bench
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("judged", [False, True], ids=["promotion", "rollback"])
 async def test_wherever_the_process_dies_the_story_ends_the_same(make: Make, judged: bool) -> None:
@@ -163,6 +164,7 @@ async def test_wherever_the_process_dies_the_story_ends_the_same(make: Make, jud
         await bench.end()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_wherever_the_process_dies_a_first_deployment_ends_the_same(make: Make) -> None:
     undisturbed = await first(make)
