@@ -170,3 +170,15 @@ def test_a_candidate_that_loses_its_pods_again_and_again_is_given_up() -> None:
             assert world.run(lambda world: world.weights()[candidate] == 5, seconds=60)
     assert world.run(is_phase("RolledBack"), seconds=30)
     assert world.status.rejected[0].reason == "CandidateUnavailable"
+
+
+def test_nothing_is_widened_while_stable_could_not_carry_all() -> None:
+    world = _on_trial(weight=5)
+    candidate = _candidate(world)
+    pod = next(pod for pod in world.pods if pod.revision == world.stable)
+    pod.unschedulable = "its node is gone"
+    world.run(seconds=50)
+    assert world.weights()[candidate] == 5
+    assert "must be able to carry all" in (world.status.message or "")
+    pod.unschedulable = None
+    assert world.run(lambda world: world.weights()[candidate] == 25, seconds=60)

@@ -20,7 +20,7 @@ BY_NAME = {case.name: case for case in CASES}
 
 def test_blameless_candidates_are_promoted() -> None:
     case = BY_NAME["plain"]
-    row = simulate(case, 5, (roll_out(case, 5_000 + run) for run in range(40)))
+    row = simulate(case, 5, (roll_out(case, 5_000 + run) for run in range(30)))
     assert broken(row) is None, table([row])
     assert row.promoted / row.runs >= 0.8, table([row])
 
