@@ -37,7 +37,8 @@ def serving_template(
         ],
         # A model may load for minutes, so liveness is asked only once it was ready.
         "startupProbe": _probe(http.READY_PATH, period_seconds=1, failures=600),
-        "readinessProbe": _probe(http.READY_PATH, period_seconds=1, failures=2),
+        # Three slow answers, so that a node short of processor time is not taken for a candidate's fault.
+        "readinessProbe": _probe(http.READY_PATH, period_seconds=2, failures=3),
         "livenessProbe": _probe(http.LIVE_PATH, period_seconds=10, failures=3),
     }
     return {
@@ -172,6 +173,6 @@ def _probe(path: str, period_seconds: int, failures: int) -> dict[str, Any]:
     return {
         "httpGet": {"path": path, "port": "stats", "scheme": "HTTP"},
         "periodSeconds": period_seconds,
-        "timeoutSeconds": 2,
+        "timeoutSeconds": 3,
         "failureThreshold": failures,
     }
