@@ -31,7 +31,9 @@ LABEL_SECONDS = 0.25
 LABELS_PER_POST = 500
 TIMEOUT_SECONDS = 10.0
 READY_SECONDS = 60.0
-IN_FLIGHT_MAX = 2000
+IN_FLIGHT_MAX = 500
+"""More are not sent and count as failed: an overloaded gateway that holds thousands does not recover."""
+
 SETTINGS_BYTES_MAX = 64 * 1024 * 1024
 
 
