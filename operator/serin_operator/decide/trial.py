@@ -7,7 +7,7 @@ from functools import cached_property
 
 from serin_operator.api.deployment import CandidateStatus, GateStatus, Phase
 from serin_operator.api.revision import ModelRevisionStatus
-from serin_operator.decide import availability, judge, timestamps
+from serin_operator.decide import availability, judge, sources, timestamps
 from serin_operator.decide.draft import Draft, Situation, begin
 from serin_operator.decide.judge import evidence as evidences
 from serin_operator.decide.judge.evidence import Evidence
@@ -138,6 +138,7 @@ def _judged(situation: Situation, candidate: CandidateStatus, stable: str) -> Tr
         now_text=situation.now_text,
         previous=seen.status.gates,
     )
+    verdicts = sources.overruled(verdicts, seen, (candidate.revision, stable))
     if candidate.weight == 100:
         verdicts = _kept(verdicts, seen.status.gates)
     gates = (availability.judge(seen, candidate), *verdicts)

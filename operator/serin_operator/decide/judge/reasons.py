@@ -34,3 +34,5 @@ class GateReason(StrEnum):
     """NotYet: no prediction is older than `labelDelay`, so coverage cannot be told."""
     LabelsMissing = "LabelsMissing"
     """NotYet: an arm has fewer labels than `minLabelCoverage` of its predictions older than `labelDelay`."""
+    StatsUnreadable = "StatsUnreadable"
+    """Error: no serving pod of an arm answered when it was asked for its stats."""
