@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -68,7 +69,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
 @pytest.fixture
 def digits(request: pytest.FixtureRequest, cluster: Cluster, models: Models) -> Iterator[Place]:
     """A place of this test's own."""
-    with place(cluster, f"e2e-{request.module.__name__.rpartition('_')[2]}", models) as made:
+    own = hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:6]
+    with place(cluster, f"e2e-{own}", models) as made:
         yield made
 
 

@@ -100,7 +100,7 @@ def model_deployment(namespace_: str, name: str, host: str, bundle: str, /, **sp
 def serving(*, memory: str = "512Mi", **fields: Any) -> Json:
     """spec.serving of a small pod; `fields` are further ones."""
     resources = {"requests": {"cpu": "100m", "memory": "32Mi"}, "limits": {"memory": memory}}
-    return {"replicas": 1, "resources": resources, **fields}
+    return {"replicas": 1, "resources": resources} | fields
 
 
 def rollout(*steps: tuple[int, int], **fields: Any) -> Json:

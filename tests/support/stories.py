@@ -229,7 +229,7 @@ class Place:
         return next(moment for moment in self.mdep.since(since) if holds(State(moment.object)))
 
     @contextmanager
-    def load(self, rate: float = 50.0, **settings: Any) -> Iterator[Load]:
+    def load(self, rate: float, **settings: Any) -> Iterator[Load]:
         """Callers who ask at this rate and tell the truth a little later, until the block ends."""
         wrap = self.cluster.inside_command if self.cluster.mode == "netns" else None
         url = self.cluster.gateway_url_inside if wrap else self.cluster.gateway_url
