@@ -36,7 +36,7 @@ def test_a_candidate_whose_pods_are_deleted_waits_at_zero_and_goes_on(digits: Pl
     assert counted.failed <= 0.2 * RATE * NARROW_SECONDS, in_words(counted)
 
 
-@beside_others("pods")
+@beside_others("pairs")
 def test_nobody_notices_that_one_of_two_candidate_pods_is_deleted(digits: Place) -> None:
     spec = {"serving": objects.serving(replicas=2), "rollout": objects.rollout((51, 8))}
     digits.serves(DECENT, **spec)
