@@ -17,6 +17,9 @@ from typing import Any, NoReturn
 
 RESTART_SECONDS = 1.0
 READY_SECONDS = 60.0
+CPU_SHARES, CPU_WEIGHT = 8192, 800
+"""Of all pods together, in version 1 and 2: as 8 processes of the machine. The default of one starves them all."""
+
 KUBELET_CONTROLLERS = ("cpu", "cpuset", "hugetlb", "memory", "pids")
 
 
@@ -126,11 +129,19 @@ def control_groups(name: str, root: Path = Path("/sys/fs/cgroup")) -> None:
         for hierarchy in root.iterdir():
             if not hierarchy.is_symlink():
                 (hierarchy / name.strip("/")).mkdir(exist_ok=True)
+                _weigh(hierarchy / name.strip("/") / "cpu.shares", CPU_SHARES)
         return
     # In version 2 a group has only the controllers that its parent hands down, and the kubelet wants all of these.
     wanted = [controller for controller in offered.read_text().split() if controller in KUBELET_CONTROLLERS]
     (root / "cgroup.subtree_control").write_text(" ".join(f"+{controller}" for controller in wanted))
     (root / name.strip("/")).mkdir(exist_ok=True)
+    _weigh(root / name.strip("/") / "cpu.weight", CPU_WEIGHT)
+
+
+def _weigh(file: Path, weight: int) -> None:
+    """Set a group's weight where its hierarchy has one."""
+    if file.exists():
+        file.write_text(str(weight))
 
 
 def network(plan: dict[str, Any]) -> None:

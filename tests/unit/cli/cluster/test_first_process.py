@@ -17,6 +17,14 @@ def test_version_one_gets_a_group_in_every_hierarchy(tmp_path):
     ]
 
 
+def test_all_pods_together_weigh_more_than_one_process(tmp_path):
+    group = tmp_path / "cpu" / "serin-cluster-x"
+    group.mkdir(parents=True)
+    (group / "cpu.shares").write_text("1024")
+    control_groups("/serin-cluster-x", tmp_path)
+    assert (group / "cpu.shares").read_text() == "8192"
+
+
 def test_version_two_hands_down_what_the_kubelet_wants_and_no_more(tmp_path):
     (tmp_path / "cgroup.controllers").write_text("cpuset cpu io memory pids misc\n")
     control_groups("/serin-cluster-x", tmp_path)
