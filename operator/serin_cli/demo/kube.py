@@ -46,6 +46,11 @@ class Kube:
         """Whether the ModelDeployment is there already."""
         return bool(self.ask("get", "modeldeployment", NAME, "-n", NAMESPACE, "-o", "name", "--ignore-not-found"))
 
+    def generation(self) -> int:
+        """The generation of the deployment's spec as it stands."""
+        wanted = ["modeldeployment", NAME, "-n", NAMESPACE, "-o", "jsonpath={.metadata.generation}"]
+        return int(self.ask("get", *wanted, otherwise="0") or 0)
+
     def route_stands(self) -> bool:
         """Whether the gateway has taken both routes, Serin's own and the one for feedback."""
         routes = json.loads(self.ask("get", "httproutes", "-n", NAMESPACE, "-o", "json", otherwise='{"items": []}'))

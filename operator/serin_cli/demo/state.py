@@ -29,6 +29,8 @@ class State:
 
     generation: int = 0
     observed: int = 0
+    applied: int = 0
+    """The generation that must have been seen at least: a watch tells of it a moment after it was made."""
     phase: str = ""
     message: str = ""
     promoted: bool = False
@@ -50,11 +52,14 @@ class State:
     @property
     def current(self) -> bool:
         """Whether the status speaks of the latest spec."""
-        return self.generation > 0 and self.observed == self.generation
+        return self.generation > 0 and self.generation >= self.applied and self.observed == self.generation
 
 
-def read_state(document: Mapping[str, Any]) -> State:
-    """Read a ModelDeployment as the API server gives it; an empty one gives an empty State."""
+def read_state(document: Mapping[str, Any], applied: int = 0) -> State:
+    """Read a ModelDeployment as the API server gives it; an empty one gives an empty State.
+
+    A document of an earlier generation than `applied` is not current, whatever it says.
+    """
     status = document.get("status") or {}
     generation = document.get("metadata", {}).get("generation", 0)
     stable, candidate = status.get("stable") or {}, status.get("candidate") or {}
@@ -62,6 +67,7 @@ def read_state(document: Mapping[str, Any]) -> State:
     return State(
         generation=generation,
         observed=status.get("observedGeneration") or 0,
+        applied=applied,
         phase=status.get("phase") or "",
         message=status.get("message") or "",
         promoted=_promoted(status, generation),

@@ -61,6 +61,8 @@ class Story:
     prepared: Prepared | None = None
     load: Load | None = None
     counted: Snapshot = field(default_factory=Snapshot)
+    applied: int = 0
+    """Generation of the spec that was applied last."""
     promotion: Promotion | None = None
     rollback: Rollback | None = None
     stopped: str = ""
@@ -131,6 +133,7 @@ class Story:
         assert self.prepared is not None
         self.screen.chapter("v1: the first model. There is nothing to compare it with, so it serves at once.")
         self._apply(MANIFEST)
+        self.applied = self.kube.generation()
         self._wait(watch, 1, "v1 starts", lambda state: state.promoted and state.phase == "Stable")
         self._wait(watch, 1, "the gateway takes the routes", lambda _: self.kube.route_stands())
         url = self.cluster.gateway_url
@@ -201,6 +204,7 @@ class Story:
         manifest = (self.examples / MANIFEST).read_text().replace(FIRST_URI, uri)
         shown = f"sed 's#{FIRST_URI}#{uri}#' examples/{MANIFEST} | kubectl apply --server-side -f -"
         self.kube.run("apply", "--server-side", "-f", "-", stdin=manifest, shown=shown)
+        self.applied = self.kube.generation()
         self._wait(watch, version, f"v{version} on trial", ended)
         return round(samples)
 
@@ -219,7 +223,7 @@ class Story:
         """Show what goes on until the test holds for a status that speaks of the latest spec."""
         limit = time.monotonic() + self.wishes.timeout
         while True:
-            state = read_state(watch.document)
+            state = read_state(watch.document, self.applied)
             self._note(state, version)
             self.screen.look(title, state, self.counted, self.names)
             if state.current and end(state):

@@ -84,6 +84,12 @@ def test_view_of_an_object_without_status() -> None:
     assert "nothing answers yet" in drawn(state, Snapshot())
 
 
+def test_the_last_word_on_an_earlier_spec_is_not_current() -> None:
+    document = {"metadata": {"generation": 2}, "status": {"observedGeneration": 2, "phase": "Stable"}}
+    assert read_state(document, applied=2).current
+    assert not read_state(document, applied=3).current
+
+
 def test_nothing_read_yet_is_not_current() -> None:
     assert not read_state({}).current
 
