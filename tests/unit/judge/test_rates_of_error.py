@@ -16,6 +16,8 @@ from tests.unit.judge.build import answer, policy, served
 from serin_operator.decide.judge import evidence as evidences
 from serin_operator.decide.judge import judge
 
+pytestmark = pytest.mark.slow
+
 RUNS = int(os.environ.get("JUDGE_RUNS", "200"))
 SEED = int(os.environ.get("JUDGE_SEED", "1"))
 POLLS = 24

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from tests.unit.step.bench import Bench, Killer, Make
 
+pytestmark = pytest.mark.slow
+
 ONE, TWO, THREE = "pvc://models/1", "pvc://models/2", "pvc://models/3"
 QUICK = {"rollout": {"steps": [{"weight": 50, "for": "2s"}]}}
 JUDGED = {
@@ -147,7 +149,6 @@ async def after(make: Make, stood: Bench, killer: Killer | None = None) -> Bench
     return bench
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("judged", [False, True], ids=["promotion", "rollback"])
 async def test_wherever_the_process_dies_the_story_ends_the_same(make: Make, judged: bool) -> None:
@@ -164,7 +165,6 @@ async def test_wherever_the_process_dies_the_story_ends_the_same(make: Make, jud
         await bench.end()
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_wherever_the_process_dies_a_first_deployment_ends_the_same(make: Make) -> None:
     undisturbed = await first(make)
