@@ -26,7 +26,7 @@ def judge(seen: Observation, candidate: CandidateStatus) -> GateStatus:
     elif ready == 0:
         verdict, reason, message = "NotYet", "CandidateNotReady", waiting_sentence(pods)
     else:
-        verdict, reason, message = "Pass", "CandidateReady", f"{ready} of the candidate's pods are ready"
+        verdict, reason, message = "Pass", "CandidateReady", f"the candidate's ready pods: {ready}"
     return GateStatus(
         name=AVAILABILITY,
         mode="Enforce",
