@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from serin_operator.api.base import Condition
+from serin_operator.api.deployment import GateStatus
 from serin_operator.decide import routing
 from serin_operator.decide.draft import Draft, Situation
+
+WORST_FIRST = ("Fail", "Error", "NoData", "NotYet", "Pass")
 
 Answer = tuple[Literal["True", "False", "Unknown"], str, str]
 
@@ -70,20 +74,18 @@ def _promoted(situation: Situation, draft: Draft) -> Answer:
     return "False", draft.reason, f"{situation.target} is not stable yet: {draft.message}"
 
 
+def worst(gates: Iterable[GateStatus]) -> GateStatus | None:
+    """The gate that matters most now: enforced ones first, and of these the one that is furthest from a Pass."""
+    return min(gates, key=lambda gate: (gate.mode != "Enforce", WORST_FIRST.index(gate.verdict)), default=None)
+
+
 def _gates_passing(situation: Situation, draft: Draft) -> Answer:
     if situation.policy.accuracy is None and situation.policy.error_rate is None:
         return "True", "NoGates", "no gate is named in spec.gates, so only availability is judged"
     enforced = [gate for gate in draft.gates if gate.mode == "Enforce"]
-    for verdict, status in (
-        ("Fail", "False"),
-        ("Error", "Unknown"),
-        ("NoData", "Unknown"),
-        ("NotYet", "Unknown"),
-    ):
-        for gate in enforced:
-            if gate.verdict == verdict:
-                answer: Literal["False", "Unknown"] = "False" if status == "False" else "Unknown"
-                return answer, gate.reason, f"{gate.name}: {gate.message}"
+    gate = worst(enforced)
+    if gate is not None and gate.verdict != "Pass":
+        return "False" if gate.verdict == "Fail" else "Unknown", gate.reason, f"{gate.name}: {gate.message}"
     if not enforced:
         return "Unknown", "NotJudged", "no trial has been judged yet"
     return "True", "AllPass", "every enforced gate passes"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -103,7 +103,7 @@ class Draft:
     events: tuple[Event, ...] = ()
     evidence: Evidence | None = None
     retry_after_seconds: float | None = None
-    artifact: tuple[bool, str, str] | None = field(default=None)
+    artifact: tuple[bool, str, str] | None = None
     """What this pass learnt of the wanted bundle: verified, reason, message."""
 
     def with_event(self, kind: Literal["Normal", "Warning"], reason: str, message: str, action: str) -> Draft:

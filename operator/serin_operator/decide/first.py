@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from serin_operator.api.deployment import CandidateStatus, Phase
+from serin_operator.api.deployment import CandidateStatus, GateStatus, Phase
 from serin_operator.decide import availability, endings, routing, timestamps
 from serin_operator.decide.draft import WAIT_SECONDS, Draft, Situation, begin
 from serin_operator.decide.narrowing import WARM_SECONDS_MAX
@@ -13,13 +13,12 @@ from serin_operator.decide.narrowing import WARM_SECONDS_MAX
 def serve(situation: Situation, candidate: CandidateStatus) -> Draft:
     """Bring the first revision to weight 100; Failed stays Failed only as long as its pods do not get ready."""
     gate = availability.judge(situation.seen, candidate)
-    draft = _outlook(situation, candidate)
+    draft = _outlook(situation, candidate, gate)
     return replace(draft, gates=draft.gates if draft.candidate is None else (gate,), evidence=None)
 
 
-def _outlook(situation: Situation, candidate: CandidateStatus) -> Draft:
+def _outlook(situation: Situation, candidate: CandidateStatus, gate: GateStatus) -> Draft:
     seen, policy = situation.seen, situation.policy
-    gate = availability.judge(seen, candidate)
     ready = seen.ready(candidate.revision)
     if ready < policy.replicas:
         warm_seconds = timestamps.elapsed(candidate.trial_started_at, situation.now)

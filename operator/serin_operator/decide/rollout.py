@@ -6,19 +6,16 @@ from dataclasses import replace
 
 from serin_operator.api.deployment import (
     CandidateStatus,
-    GateStatus,
     ModelDeploymentStatus,
     Phase,
     StableStatus,
 )
 from serin_operator.decide import artifact, chain, endings, first, identity, policy, routing, timestamps
 from serin_operator.decide.children import children
-from serin_operator.decide.conditions import condition, conditions
+from serin_operator.decide.conditions import condition, conditions, worst
 from serin_operator.decide.draft import WAIT_SECONDS, Draft, Situation, begin
 from serin_operator.decide.observation import Observation
 from serin_operator.decide.plan import Event, Plan
-
-WORST_FIRST = ("Fail", "Error", "NoData", "NotYet", "Pass")
 
 
 def decide(seen: Observation) -> Plan:
@@ -110,7 +107,7 @@ def _finish(situation: Situation, draft: Draft) -> Plan:
 
 def _status(situation: Situation, draft: Draft) -> ModelDeploymentStatus:
     seen = situation.seen
-    worst = _worst(draft.gates)
+    gate = worst(draft.gates)
     hostnames = situation.spec.traffic.hostnames
     return ModelDeploymentStatus(
         observed_generation=seen.generation,
@@ -121,8 +118,8 @@ def _status(situation: Situation, draft: Draft) -> ModelDeploymentStatus:
         stable=_stable_status(situation, draft),
         candidate=_candidate_status(situation, draft.candidate),
         gates=draft.gates,
-        worst_gate=f"{worst.name}: {worst.verdict}" if worst else None,
-        samples=round(worst.samples) if worst and worst.samples is not None else None,
+        worst_gate=f"{gate.name}: {gate.verdict}" if gate else None,
+        samples=round(gate.samples) if gate and gate.samples is not None else None,
         rejected=draft.rejected,
         last_rollback=draft.last_rollback,
         history=draft.history,
@@ -144,14 +141,6 @@ def _candidate_status(situation: Situation, candidate: CandidateStatus | None) -
     return candidate.model_copy(update={"ready_replicas": situation.seen.ready(candidate.revision)})
 
 
-def _worst(gates: tuple[GateStatus, ...]) -> GateStatus | None:
-    return min(
-        gates,
-        key=lambda gate: (gate.mode != "Enforce", WORST_FIRST.index(gate.verdict)),
-        default=None,
-    )
-
-
 def _no_gates(situation: Situation) -> tuple[Event, ...]:
     """A warning once per generation where nothing but availability is judged."""
     judged = situation.policy.accuracy is not None or situation.policy.error_rate is not None
@@ -165,9 +154,8 @@ def _invalid(seen: Observation) -> Plan:
     """Nothing is touched: what serves goes on serving until the spec can be read."""
     now_text = timestamps.text(seen.now)
     message = f"the spec cannot be read and nothing is changed until it can: {seen.spec_error}"
-    answer = ("False", "InvalidSpec", message)
     changed = tuple(
-        condition(kind, ("False", answer[1], answer[2]), seen.status.conditions, seen.generation, now_text)
+        condition(kind, ("False", "InvalidSpec", message), seen.status.conditions, seen.generation, now_text)
         for kind in ("Progressing", "Promoted")
     )
     kept = tuple(old for old in seen.status.conditions if old.type not in ("Progressing", "Promoted"))

@@ -16,6 +16,7 @@ from serin_operator.decide.judge.findings import (
     Finding,
     Verdict,
     evidence_words,
+    highest_loss,
     log10,
     log10_needed,
     points,
@@ -66,11 +67,6 @@ def _case(evidence: Evidence, gate: AccuracyPolicy, share: float, current: Cohor
     halves = 0.0 if gate.minimum is None else math.log(2.0)
     worse = log10(evidence.log_e(ACCURACY) - halves)
     low = log10(formulas.LOG_SMALLEST if gate.minimum is None else _log_e_low(candidate, gate) - halves)
-    bound = None
-    if difference is not None:
-        bound = difference.drop + formulas.half_width(
-            difference.information, formulas.tau(gate.max_drop, PASS_ERROR), PASS_ERROR
-        )
     return _Case(
         gate=gate,
         share=share,
@@ -87,7 +83,7 @@ def _case(evidence: Evidence, gate: AccuracyPolicy, share: float, current: Cohor
             message="",
             value=difference.candidate if difference is not None else _accuracy(candidate),
             reference=difference.stable if difference is not None else _accuracy(stable),
-            bound=bound,
+            bound=highest_loss(difference, gate.max_drop, PASS_ERROR),
             limit=gate.max_drop,
             samples=candidate.labelled,
             needed=samples_needed(difference, candidate.labelled, gate.max_drop, PASS_ERROR)

@@ -59,6 +59,13 @@ def evidence_words(log10_e: float, share: float) -> str:
     return f"evidence 10^{log10_e:.1f} of 10^{log10_needed(share):.1f} needed"
 
 
+def highest_loss(difference: formulas.Difference | None, limit: float, level: float) -> float | None:
+    """D + h: the largest loss that the confidence sequence, tuned to the limit, does not exclude."""
+    if difference is None:
+        return None
+    return difference.drop + formulas.half_width(difference.information, formulas.tau(limit, level), level)
+
+
 def smallest_drop(difference: formulas.Difference | None, share: float) -> float | None:
     """The smallest loss that the traffic so far could have revealed, at the gate's share of the budget.
 

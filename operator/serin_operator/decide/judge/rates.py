@@ -17,6 +17,7 @@ from serin_operator.decide.judge.findings import (
     Finding,
     Verdict,
     evidence_words,
+    highest_loss,
     log10,
     log10_needed,
     samples_needed,
@@ -60,11 +61,8 @@ def _case(evidence: Evidence, gate: ErrorRatePolicy, share: float, current: Coho
     difference = formulas.stratified(request_strata(evidence), gate.maximum)
     worse = log10(evidence.log_e(ERROR_RATE))
     value, reference = _rate(candidate), _rate(stable)
-    bound = None
     if difference is not None:
         value, reference = 1.0 - difference.candidate, 1.0 - difference.stable
-        tau = formulas.tau(gate.maximum, LEVEL)
-        bound = difference.drop + formulas.half_width(difference.information, tau, LEVEL)
     return _Case(
         gate=gate,
         share=share,
@@ -79,7 +77,7 @@ def _case(evidence: Evidence, gate: ErrorRatePolicy, share: float, current: Coho
             message="",
             value=value,
             reference=reference,
-            bound=bound,
+            bound=highest_loss(difference, gate.maximum, LEVEL),
             limit=gate.maximum,
             samples=candidate.requests,
             needed=_needed(candidate, difference, gate.maximum),
