@@ -12,6 +12,8 @@ INFERENCE_PATH_PREFIX = "/v2"
 FEEDBACK_PATH = "/v1/feedback"
 STATS_PATH = "/serin/v1/stats"
 PROFILE_PATH = "/serin/v1/profile"
+ANNOUNCEMENT_PATH = "/serin/v1/announcement"
+MIRRORED_PATH = "/serin/v1/mirrored"
 METRICS_PATH = "/metrics"
 LIVE_PATH = "/v2/health/live"
 READY_PATH = "/v2/health/ready"
@@ -24,6 +26,15 @@ REVISION_HEADER = "x-serin-revision"
 
 PREDICTION_ID_HEADER = "x-serin-prediction-id"
 """The signed prediction id, also in the answer's `parameters.prediction_id` (a long id stands there only)."""
+
+PROBE_HEADER = "x-serin-probe"
+"""Matched by a rule of the trial's own that leads to the candidate whatever its weight; it sets no cohort."""
+
+STICKINESS_HEADER = "x-serin-stickiness"
+"""Set by the route where callers stay with their arm: what the server needs to draw a cookie."""
+
+ANNOUNCEMENT_MAC_HEADER = "x-serin-announcement-mac"
+MIRRORED_MAC_HEADER = "x-serin-mirrored-mac"
 
 STATS_BYTES_MAX = 8 * 1024 * 1024
 PROFILE_BYTES_MAX = 900 * 1024

@@ -36,6 +36,8 @@ class PredictionId(msgspec.Struct, frozen=True, array_like=True):
     predictions: list[Prediction]
     """The class or value answered for each row; m is its length."""
     nonce: bytes
+    weight: float = 1.0
+    """What the request counts, before 1/m: 0 where its caller was counted in this cohort already."""
 
     @property
     def rows(self) -> int:
@@ -51,9 +53,12 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(PredictionId)
 
 
-def sign(ring: KeyRing, revision: str, cohort: str, predicted_at: int, predictions: list[Prediction]) -> str:
+def sign(
+    ring: KeyRing, revision: str, cohort: str, predicted_at: int, predictions: list[Prediction], weight: float = 1.0
+) -> str:
     """A fresh id for one answered request, URL-safe."""
-    body = _encoder.encode(PredictionId(ring.current, revision, cohort, predicted_at, predictions, os.urandom(8)))
+    nonce = os.urandom(8)
+    body = _encoder.encode(PredictionId(ring.current, revision, cohort, predicted_at, predictions, nonce, weight))
     return base64.urlsafe_b64encode(_mac(ring.signing_key(), body) + body).rstrip(b"=").decode()
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import msgspec
 
+from serin_contract.announcements import Announced
+
 STATS_FORMAT = 1
 
 COHORTS_KEPT = 32
@@ -39,11 +41,26 @@ class BinCounts(msgspec.Struct, frozen=True):
     """Σ 1/m per prediction bin."""
 
 
+class ShadowCounts(msgspec.Struct, frozen=True):
+    """Shadow traffic: on stable's pods what was sent, on the candidate's what was compared."""
+
+    sent: int = 0
+    dropped: int = 0
+    """Not sent, because the queue was full or no pod of the candidate took it."""
+    received: int = 0
+    failed: int = 0
+    """Received, and the candidate gave no answer where stable had given one."""
+    compared: float = 0.0
+    """Σ 1/m over rows that both answered."""
+    agreed: float = 0.0
+    """Σ 1/m over rows with the same answer."""
+
+
 class CohortStats(msgspec.Struct, frozen=True):
     """What this pod served and learnt under one cohort."""
 
     requests: int = 0
-    """Inference requests answered, whatever the outcome."""
+    """Inference requests answered, whatever the outcome; of one caller, where callers are told apart, the first."""
     predictions: float = 0.0
     """Σ 1/m over predicted rows: equals the requests that were answered with predictions."""
     rows: int = 0
@@ -55,6 +72,13 @@ class CohortStats(msgspec.Struct, frozen=True):
     """Requests per bucket of LATENCY_BOUNDS_SECONDS, the slowest bucket last."""
     labels: dict[str, LabelCounts] = {}
     """By revision name: the labels of this cohort that were posted to this pod."""
+    callers: int = 0
+    """Callers told apart by their cookie, each counted once."""
+    repeated: int = 0
+    """Further requests of callers that were counted already: they count nowhere else."""
+    connections: int = 0
+    """Connections on which a request of this cohort came."""
+    shadow: ShadowCounts | None = None
     own_bins: BinCounts | None = None
     """Bins on the edges of the pod's own profile."""
     stable_bins: BinCounts | None = None
@@ -73,6 +97,14 @@ class PodStats(msgspec.Struct, frozen=True):
     cohorts_dropped: int = 0
     labels_refused: dict[str, int] = {}
     """Refused feedback by reason, all cohorts together."""
+    requests: int = 0
+    """Inference requests answered since the start, in any cohort or none."""
+    in_flight: int = 0
+    """Inference requests that are being answered."""
+    idle_seconds: float = 0.0
+    """Since the last inference request was answered; since the start where none was."""
+    announced: Announced | None = None
+    """The announcement that holds; None where there was none."""
 
 
 def encode(stats: PodStats) -> bytes:

@@ -1,0 +1,89 @@
+"""What the operator announces to a serving pod: a cohort where no gateway stamps one, and the shadow traffic to send.
+
+A POST to the stats port with this document as JSON and its MAC in a header. A pod takes one only if the MAC
+holds, the document names this pod, and its sequence number is higher than that of the last one it took.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+
+import msgspec
+
+from serin_contract.keys import KeyRing
+
+MAC_BYTES = 16
+ANNOUNCEMENT_BYTES_MAX = 64 * 1024
+_PERSON = b"serin-announce"
+
+
+class ShadowOrder(msgspec.Struct, frozen=True):
+    """Send a copy of the traffic, with the answer given to the caller, to pods of the candidate."""
+
+    cohort: str
+    """Under which both arms count the mirrored requests."""
+    percent: int
+    """Of the answered inference requests, 1 to 100."""
+    targets: list[str]
+    """`host:port` of the stats port of the candidate's ready pods."""
+    until: float
+    """Unix time in seconds after which nothing is sent: a shadow whose operator is gone ends by itself."""
+
+
+class Announcement(msgspec.Struct, frozen=True):
+    """The whole of what holds for one pod from here on; the next one replaces it."""
+
+    pod_uid: str
+    sequence: int
+    cohort: str | None = None
+    """Counts every request from here on, whatever header it brings. None leaves it to the route's header."""
+    reconnect: bool = False
+    """Whether each connection that is open is closed once after its next answer, so that the split, which is by
+    connection where no gateway is, is drawn anew."""
+    refuse_connections: bool = False
+    """Whether every answer asks its caller to connect elsewhere: traffic is being taken from this pod."""
+    shadow: ShadowOrder | None = None
+
+
+class Announced(msgspec.Struct, frozen=True):
+    """What a pod says in its stats of the announcement that holds."""
+
+    sequence: int
+    cohort: str | None = None
+    refuse_connections: bool = False
+    shadow_cohort: str | None = None
+    shadow_percent: int | None = None
+    shadow_targets: list[str] = []
+    shadow_until: float | None = None
+
+
+def encode(announcement: Announcement, ring: KeyRing) -> tuple[bytes, str]:
+    """The document as JSON, and the value of the header `http.ANNOUNCEMENT_MAC_HEADER`: key id and MAC."""
+    body = msgspec.json.encode(announcement)
+    return body, f"{ring.current}.{_mac(ring.signing_key(), body)}"
+
+
+def decode(body: bytes, mac: str, ring: KeyRing) -> Announcement:
+    """Read a document whose MAC holds.
+
+    Raises:
+        ValueError: it is too long, not signed by us, or no announcement; the text never quotes it.
+    """
+    if len(body) > ANNOUNCEMENT_BYTES_MAX:
+        raise ValueError(f"an announcement has at most {ANNOUNCEMENT_BYTES_MAX} bytes")
+    key_id, _, claimed = mac.partition(".")
+    key = ring.key(key_id)
+    if key is None or not hmac.compare_digest(_mac(key, body), claimed):
+        raise ValueError("the signature of this announcement does not hold")
+    try:
+        return msgspec.json.decode(body, type=Announcement)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"not an announcement: {error}") from error
+
+
+def _mac(key: bytes, body: bytes) -> str:
+    """Keyed BLAKE2b (RFC 7693), told apart from other uses of the key by its person."""
+    digest = hashlib.blake2b(body, key=key, digest_size=MAC_BYTES, person=_PERSON).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -1,0 +1,61 @@
+"""A mirrored request: what stable was asked and what it answered, for the candidate to compare at once.
+
+A POST to the stats port of a candidate's pod, as MessagePack, with its MAC in a header. Callers never see the
+candidate's answer, and stable never waits for it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+
+import msgspec
+
+from serin_contract.ids import Prediction
+from serin_contract.keys import KeyRing
+
+MAC_BYTES = 16
+_PERSON = b"serin-mirrored"
+
+
+class Mirrored(msgspec.Struct, frozen=True):
+    """One request of the shadow traffic."""
+
+    cohort: str
+    body: bytes
+    """As the caller sent it."""
+    predictions: list[Prediction]
+    """Stable's answer: class or value for each of the m rows."""
+    sent_at: float
+    """Unix time in seconds at which stable answered; an old one is refused, so that none counts twice."""
+    nonce: bytes
+    """Tells two equal requests apart, and one from its repetition."""
+
+
+def encode(mirrored: Mirrored, ring: KeyRing) -> tuple[bytes, str]:
+    """The message, and the value of the header `http.MIRRORED_MAC_HEADER`: key id and MAC."""
+    data = msgspec.msgpack.encode(mirrored)
+    return data, f"{ring.current}.{_mac(ring.signing_key(), data)}"
+
+
+def decode(data: bytes, mac: str, ring: KeyRing) -> Mirrored:
+    """Read a message whose MAC holds.
+
+    Raises:
+        ValueError: it is not signed by us, or no mirrored request; the text never quotes it.
+    """
+    key_id, _, claimed = mac.partition(".")
+    key = ring.key(key_id)
+    if key is None or not hmac.compare_digest(_mac(key, data), claimed):
+        raise ValueError("the signature of this mirrored request does not hold")
+    try:
+        return msgspec.msgpack.decode(data, type=Mirrored)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"not a mirrored request: {error}") from error
+
+
+def _mac(key: bytes, data: bytes) -> str:
+    """Keyed BLAKE2b (RFC 7693), told apart from other uses of the key by its person."""
+    digest = hashlib.blake2b(data, key=key, digest_size=MAC_BYTES, person=_PERSON).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
