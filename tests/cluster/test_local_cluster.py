@@ -106,6 +106,14 @@ def cluster(paths: Paths, before: Machine) -> Cluster:
     return bring_up(paths, Choice("netns", "tested"), Wishes(with_operator=False), Progress())
 
 
+# Prints the status code with which a URL is answered.
+STATUS_QUERY = """
+import sys, urllib.request as r, urllib.error as e
+try: print(r.urlopen(sys.argv[1], timeout=10).status)
+except e.HTTPError as error: print(error.code)
+"""
+
+
 def status_of(url: str) -> int:
     try:
         with urllib.request.urlopen(url, timeout=10) as answer:
@@ -121,10 +129,15 @@ def test_the_gateway_answers_on_the_machines_loopback_address(cluster):
 
 
 def test_the_gateway_answers_inside_by_its_service(cluster):
-    program = "import sys, urllib.request as r, urllib.error as e\ntry: r.urlopen(sys.argv[1], timeout=10)\n"
-    program += "except e.HTTPError as error: print(error.code)"
-    done = cluster.run_inside(["python3", "-c", program, cluster.gateway_url_inside])
+    done = cluster.run_inside(["python3", "-c", STATUS_QUERY, cluster.gateway_url_inside])
     assert done.stdout.strip() == "404", done.stderr
+
+
+def test_the_gateway_answers_where_its_status_says(cluster):
+    told = "jsonpath={.status.addresses[0].value}:{.spec.listeners[0].port}"
+    place = cluster.kubectl("-n", "serin-gateway", "get", "gateway/public", "-o", told)
+    done = cluster.run_inside(["python3", "-c", STATUS_QUERY, f"http://{place}"])
+    assert done.stdout.strip() == "404", f"{place}: {done.stderr}"
 
 
 def test_a_services_name_is_known_inside(cluster):

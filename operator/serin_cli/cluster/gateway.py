@@ -1,11 +1,12 @@
 """Install the Gateway API and Traefik as its implementation, alike on every kind of cluster."""
 
 import http.client
+import json
 import urllib.error
 import urllib.request
 from pathlib import Path
 
-from serin_cli.cluster import binaries
+from serin_cli.cluster import addresses, binaries
 from serin_cli.cluster.access import Cluster
 from serin_cli.cluster.errors import ClusterError
 from serin_cli.cluster.processes import wait_until
@@ -33,6 +34,9 @@ def install(cluster: Cluster, progress: Progress) -> None:
         stage.say("starting Traefik")
         cluster.kubectl("apply", "--server-side", "-f", str(MANIFESTS / "gateway.yaml"))
         where = ["-n", NAMESPACE]
+        if cluster.mode == "netns":
+            # Elsewhere the node's address is not ours to give away.
+            cluster.kubectl(*where, "patch", "service/traefik", "--type=merge", f"--patch={node_address_patch()}")
         rollout = ["rollout", "status", "deployment/traefik", f"--timeout={READY_SECONDS}s"]
         cluster.kubectl(*where, *rollout, timeout=READY_SECONDS + 10)
         stage.say("waiting for the Gateway to be programmed")
@@ -42,6 +46,14 @@ def install(cluster: Cluster, progress: Progress) -> None:
             stage.say("waiting for its first answer")
             wait_for_answer(cluster.gateway_url)
         stage.finish(f"{NAMESPACE}/public")
+
+
+def node_address_patch() -> str:
+    """Return the change by which kube-proxy serves the gateway at the node's address, under the listener's port.
+
+    That address is the one which the Gateway's status tells, so whoever reads it can call the gateway there.
+    """
+    return json.dumps({"spec": {"externalIPs": [addresses.NODE]}})
 
 
 def wait_for_answer(url: str) -> None:
