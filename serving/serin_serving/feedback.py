@@ -18,7 +18,7 @@ from serin_contract.ids import PredictionId
 from serin_contract.keys import KeyRing
 from serin_serving.counts import Counts
 from serin_serving.errors import RequestError
-from serin_serving.recent import RecentLabels
+from serin_serving.recent import Recent
 
 ITEMS_MAX = 1000
 FUTURE_SECONDS_MAX = 60
@@ -110,7 +110,7 @@ def decode_items(body: bytes) -> list[object]:
 class Feedback:
     """Checks labels against their prediction ids and counts them."""
 
-    def __init__(self, signature: Signature, revision: str, counts: Counts, recent: RecentLabels) -> None:
+    def __init__(self, signature: Signature, revision: str, counts: Counts, recent: Recent) -> None:
         self._classifies = signature.task == "classification"
         self._classes = frozenset(signature.classes)
         self._revision = revision

@@ -16,7 +16,7 @@ from serin_serving.keys import Keys
 from serin_serving.metrics import Metrics
 from serin_serving.model import Model
 from serin_serving.oip import decode_infer, encode_infer
-from serin_serving.recent import RecentLabels
+from serin_serving.recent import Recent
 from serin_serving.settings import Settings
 from serin_serving.startup import Loaded
 from serin_serving.wire import BodyReader
@@ -41,7 +41,7 @@ class Server:
         stable = None if loaded.stable_profile is None else _binner(loaded.stable_profile, loaded.model)
         self._counts = Counts(_binner(loaded.profile, loaded.model), stable)
         self._batcher = Batcher(loaded.model.answer, threaded=loaded.slow)
-        self._feedback = Feedback(loaded.model.signature, self.revision, self._counts, RecentLabels())
+        self._feedback = Feedback(loaded.model.signature, self.revision, self._counts, Recent())
 
     async def infer(self, body: bytes, cohort: str) -> tuple[bytes, str]:
         """Answer one inference request: the JSON and the prediction id.

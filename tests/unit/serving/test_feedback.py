@@ -11,7 +11,7 @@ from serin_contract.profile import PredictionBins, Profile
 from serin_serving.bins import Binner
 from serin_serving.counts import Counts
 from serin_serving.feedback import Feedback, FeedbackReason
-from serin_serving.recent import RecentLabels
+from serin_serving.recent import Recent
 
 NOW = 1_000_000
 OTHER = derive_ring({"m2": b"3" * 32}, "m2", "uid-of-wine")
@@ -21,7 +21,7 @@ RETIRED = derive_ring({"m0": b"0" * 32}, "m0", "uid-of-wine")
 def pod(classes: Any = (0, 1), task: Any = "classification") -> tuple[Feedback, Counts]:
     profile = Profile([], PredictionBins("regression", [], [], [0.0]), rows=0)
     counts = Counts(Binner(profile, [], [], []), None)
-    return Feedback(Signature(task, [], list(classes)), "wine-1", counts, RecentLabels(64, 4)), counts
+    return Feedback(Signature(task, [], list(classes)), "wine-1", counts, Recent(64, 4)), counts
 
 
 def item(ring: KeyRing, label: Any, predictions: Any = (0,), **changes: Any) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def test_a_regressor_takes_no_labels(ring: KeyRing) -> None:
 
 
 def test_a_full_bucket_forgets_its_oldest_entry() -> None:
-    recent = RecentLabels(buckets=1, slots=3)
+    recent = Recent(buckets=1, slots=3)
     assert [recent.add(name, 0) for name in (b"a", b"b", b"a", b"c")] == [True, True, False, True]
     assert recent.add(b"d", 0)
     assert recent.add(b"a", 0)
@@ -130,6 +130,6 @@ def test_a_full_bucket_forgets_its_oldest_entry() -> None:
 
 
 def test_rows_of_one_prediction_are_remembered_apart() -> None:
-    recent = RecentLabels(buckets=4, slots=8)
+    recent = Recent(buckets=4, slots=8)
     assert all(recent.add(b"a", row) for row in range(8))
     assert not any(recent.add(b"a", row) for row in range(8))
