@@ -23,6 +23,7 @@ from kubernetes.aio.client.configuration import Configuration
 
 from serin_contract import labels
 from serin_operator import settings as operator_settings
+from serin_operator.apply.announcements import Announcer
 from serin_operator.apply.keys import KeyRings
 from serin_operator.apply.workloads import Applier
 from serin_operator.decide.rollout import decide
@@ -132,7 +133,7 @@ class Operator:
         self._open.push_async_callback(self._kube.close)
         session = await self._open.enter_async_context(aiohttp.ClientSession(trust_env=False))
         poller = Poller(session, self._metrics.poll_errors, self._origin)
-        pool = Pool(self._config.workers, self.queue, self._pass(poller), self._health, self._metrics)
+        pool = Pool(self._config.workers, self.queue, self._pass(session, poller), self._health, self._metrics)
         app = http.application(self._health, self._metrics.registry)
         self._open.push_async_callback(await http.serve(app, self._config.http_port))
         # Left in reverse: first no more passes, then the Lease goes back, then the connections.
@@ -154,7 +155,7 @@ class Operator:
             asyncio.get_running_loop().call_later(LAST_RESORT_SECONDS, os._exit, self.exit_code)
         await self._open.aclose()
 
-    def _pass(self, poller: Poller) -> Callable[[Key], Awaitable[Again]]:
+    def _pass(self, session: aiohttp.ClientSession, poller: Poller) -> Callable[[Key], Awaitable[Again]]:
         observer = Observer(
             self._kube,
             poller,
@@ -166,7 +167,7 @@ class Operator:
         parts = Parts(
             observer=observer,
             decide=decide,
-            applier=Applier(self._kube, self._rings),
+            applier=Applier(self._kube, self._rings, Announcer(session, self._rings)),
             reporter=self._reporter,
             held=self._held,
             recorder=Recorder(self._config.record_dir),

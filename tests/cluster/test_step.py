@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.support import api_server as servers
+from tests.support.announcing import SilentAnnouncer
 from tests.support.api_server import ApiServer
 from tests.support.toy_cluster import PROFILE
 
@@ -21,6 +22,8 @@ from serin_operator.decide import manifests
 from serin_operator.decide.observation import Observation
 from serin_operator.decide.plan import Apply, Delete, Event, Plan, SetWeights
 from serin_operator.decide.rollout import decide
+from serin_operator.decide.routing import Split
+from serin_operator.decide.routing.gateway import GatewayRouting
 from serin_operator.errors import ApiError, ConflictError
 from serin_operator.observe.cluster import Observer, OwnKeys
 from serin_operator.observe.held import HeldEvidence
@@ -67,7 +70,10 @@ class Run:
             "image:1",
             lambda uid: OwnKeys(rings.fingerprint(uid), rings.applied(uid)),  # type: ignore[arg-type]
         )
-        self.applier, self.reporter = Applier(kube, rings), Reporter(kube, self.metrics, "operator-1")
+        self.applier, self.reporter = (
+            Applier(kube, rings, SilentAnnouncer()),
+            Reporter(kube, self.metrics, "operator-1"),
+        )
         self.parts = Parts(self.observer, decide, self.applier, self.reporter, held, Recorder(None))
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
         assert server.apply(f"/api/v1/namespaces/{self.namespace}", namespace).ok
@@ -386,10 +392,23 @@ async def routed(gateway_server: ApiServer, tmp_path: Path) -> AsyncIterator[Run
     await kube.close()
 
 
+def _routing(seen: Observation) -> GatewayRouting:
+    assert seen.spec is not None
+    return GatewayRouting(seen, seen.spec)
+
+
+def _split(weights: dict[str, int], cohort: str | None) -> Split:
+    """The first of two revisions is the candidate."""
+    candidate, stable = next(iter(weights)), list(weights)[-1]
+    if candidate == stable:
+        return Split(stable)
+    return Split(stable, candidate, weights[candidate], cohort)
+
+
 async def set_weights(run: Run, weights: dict[str, int], cohort: str | None) -> Outcome:
     seen = await run.seen()
     assert seen.spec is not None
-    action = SetWeights(manifests.route(seen, seen.spec, weights, cohort), weights, cohort, narrowing=False)
+    action = SetWeights(_routing(seen).manifest(_split(weights, cohort)), weights, cohort, narrowing=False)
     return await run.applier.apply(seen, Plan(status=seen.status, actions=(action,)))
 
 
@@ -442,4 +461,4 @@ async def test_the_same_weights_again_change_nothing(routed: Run) -> None:
     assert routed.server.request("GET", path).body["metadata"]["resourceVersion"] == before
     seen = await routed.seen()
     assert seen.spec is not None
-    assert manifests.stands(seen.live, manifests.route(seen, seen.spec, {"wine-1": 100}, None))
+    assert manifests.stands(seen.live, _routing(seen).manifest(Split("wine-1")))

@@ -11,7 +11,7 @@ from typing import Any
 from serin_contract import profile, startup
 from serin_contract.profile import PredictionBins, Profile
 from serin_contract.stats import CohortStats, LabelCounts, PodStats
-from serin_operator.decide.observation import StatsAnswer
+from serin_operator.decide.observation import PodFacts, StatsAnswer
 from serin_operator.observe.workloads import SeenPod
 from serin_operator.runtime import httproute
 from tests.support.fake_api import FakeApi
@@ -204,6 +204,9 @@ class ToyPoller:
 
     def __init__(self, cluster: ToyCluster) -> None:
         self._cluster = cluster
+
+    def located(self, pod: SeenPod) -> PodFacts:
+        return pod.facts
 
     async def stats(self, pods: Iterable[SeenPod]) -> tuple[StatsAnswer, ...]:
         facts = [pod.facts for pod in pods if pod.facts.purpose == "serve"]

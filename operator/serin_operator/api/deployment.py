@@ -10,25 +10,18 @@ from typing import Annotated
 from pydantic import Field
 
 from serin_operator.api.base import ApiModel
+from serin_operator.api.gates import AccuracyGate, AgreementGate, ErrorRateGate, Gates, Mode
 from serin_operator.api.markers import PrinterColumn
-from serin_operator.api.spec import (
-    AccuracyGate,
+from serin_operator.api.rollout import Rollout, Shadow, Step, Verdicts, Watch
+from serin_operator.api.serving import (
+    Autoscaling,
     EnvironmentVariable,
-    ErrorRateGate,
-    Gates,
     LocalReference,
-    Mode,
-    Model,
-    ModelDeploymentSpec,
-    ParentReference,
     ResourceQuantities,
-    Rollout,
     Serving,
-    Step,
     Toleration,
-    Traffic,
-    Verdicts,
 )
+from serin_operator.api.spec import Model, ModelDeploymentSpec
 from serin_operator.api.status import (
     CandidateStatus,
     GateStatus,
@@ -39,10 +32,13 @@ from serin_operator.api.status import (
     Rejection,
     StableStatus,
 )
+from serin_operator.api.traffic import ParentReference, RouteReference, Stickiness, Traffic
 
 __all__ = [
     "MODEL_DEPLOYMENT_COLUMNS",
     "AccuracyGate",
+    "AgreementGate",
+    "Autoscaling",
     "CandidateStatus",
     "EnvironmentVariable",
     "ErrorRateGate",
@@ -61,12 +57,16 @@ __all__ = [
     "Rejection",
     "ResourceQuantities",
     "Rollout",
+    "RouteReference",
     "Serving",
+    "Shadow",
     "StableStatus",
     "Step",
+    "Stickiness",
     "Toleration",
     "Traffic",
     "Verdicts",
+    "Watch",
 ]
 
 

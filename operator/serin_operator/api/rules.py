@@ -7,25 +7,105 @@ from serin_operator.api.markers import Rule
 NAME_CHARS_MAX = 40
 """A deployment's name leaves room for `-<hash>` and suffixes within the 63 characters of a label."""
 
+_DURATION = "'^([0-9]+[hms])+$'"
+"""A malformed duration has its own message; `duration()` of it would only add an evaluation error."""
+
+STEP_RULES = (
+    Rule(
+        "has(self.weight) != has(self.shadow)",
+        "a step has either a weight or a shadow; write weight: 5 or shadow: {percent: 100}",
+    ),
+)
+
 STEPS_RULES = (
     Rule(
         # isSorted() allows equal neighbours, so each weight must also stand once.
-        "self.map(s, s.weight).isSorted() && self.all(s, self.exists_one(t, t.weight == s.weight))",
+        "self.filter(s, has(s.weight)).map(s, s.weight).isSorted()"
+        " && self.all(s, !has(s.weight) || self.exists_one(t, has(t.weight) && t.weight == s.weight))",
         "the weights of the steps must rise from each to the next; put the smallest weight first",
+    ),
+    Rule(
+        "self.exists(s, has(s.weight))",
+        "at least one step must have a weight, or the candidate would be promoted without an answer of its own",
+    ),
+    Rule(
+        "!self.exists(s, has(s.shadow)) || (has(self[0].shadow) && self.exists_one(s, has(s.shadow)))",
+        "only the first step may be a shadow: once callers get answers of the candidate it tells nothing more",
+    ),
+)
+
+SERVING_RULES = (
+    Rule(
+        "!has(self.autoscaling) || !has(self.replicas)",
+        "with autoscaling the autoscaler chooses the number of pods; remove replicas",
+    ),
+    Rule(
+        "!has(self.autoscaling) || !has(self.autoscaling.minReplicas)"
+        " || self.autoscaling.minReplicas <= self.autoscaling.maxReplicas",
+        "autoscaling.minReplicas must not be larger than maxReplicas",
+    ),
+    Rule(
+        "!has(self.autoscaling) || (has(self.resources) && has(self.resources.requests)"
+        " && 'cpu' in self.resources.requests)",
+        "autoscaling by CPU needs resources.requests.cpu, because it aims at a share of it",
+    ),
+    Rule(
+        f"!has(self.terminationGrace) || !self.terminationGrace.matches({_DURATION})"
+        f" || (has(self.drain) && !self.drain.matches({_DURATION}))"
+        f" || (has(self.longestRequest) && !self.longestRequest.matches({_DURATION}))"
+        " || duration(has(self.drain) ? self.drain : '5s')"
+        " + duration(has(self.longestRequest) ? self.longestRequest : '30s') <= duration(self.terminationGrace)",
+        "terminationGrace must not be shorter than drain (5s by default) and longestRequest (30s by default) together, "
+        "or requests would be cut off",
+    ),
+)
+
+TRAFFIC_RULES = (
+    Rule(
+        "has(self.parentRefs) != has(self.routeRef)",
+        "name either parentRefs, for a route of Serin's own, or routeRef, for a rule of yours; leave traffic out to "
+        "do without a gateway",
+    ),
+    Rule(
+        "!has(self.hostnames) || has(self.parentRefs)",
+        "host names stand in your own route where routeRef is used; remove hostnames",
+    ),
+    Rule(
+        "!has(self.stickiness) || has(self.parentRefs)",
+        "stickiness needs rules of its own and so a route of Serin's own; use parentRefs instead of routeRef",
     ),
 )
 
 ROLLOUT_RULES = (
     Rule(
-        # A malformed duration has its own message; `duration()` of it would only add an evaluation error.
-        "!has(self.deadline) || !has(self.steps) || !self.deadline.matches('^([0-9]+[hms])+$')"
-        " || self.steps.exists(s, !s.__for__.matches('^([0-9]+[hms])+$'))"
+        f"!has(self.deadline) || !has(self.steps) || !self.deadline.matches({_DURATION})"
+        f" || self.steps.exists(s, !s.__for__.matches({_DURATION}))"
         " || self.steps.map(s, duration(s.__for__)).sum() < duration(self.deadline)",
         "the deadline must be longer than all steps together, or no candidate could ever be promoted",
     ),
+    Rule(
+        "has(self.surgeBudget) == (has(self.surge) && self.surge == 'Budget')",
+        "surgeBudget belongs to surge: Budget; write both or neither",
+    ),
 )
 
+_SURGES = "(!has(self.spec.rollout) || !has(self.spec.rollout.surge) || self.spec.rollout.surge == 'Surge')"
+
 MODEL_DEPLOYMENT_RULES = (
+    Rule(
+        f"{_SURGES} || !has(self.spec.serving) || !has(self.spec.serving.autoscaling)",
+        "with autoscaling the number of pods is the autoscaler's; leave rollout.surge out",
+    ),
+    Rule(
+        f"{_SURGES} || self.spec.rollout.surge == 'Budget'"
+        " || (has(self.spec.serving) && has(self.spec.serving.replicas) && self.spec.serving.replicas > 1)",
+        "surge: NoSurge takes pods from stable and so needs serving.replicas of 2 or more",
+    ),
+    Rule(
+        "!has(self.spec.gates) || !has(self.spec.gates.agreement) || (has(self.spec.rollout)"
+        " && has(self.spec.rollout.steps) && self.spec.rollout.steps.exists(s, has(s.shadow)))",
+        "gates.agreement compares answers on shadow traffic; add a first step with shadow: {percent: 100}",
+    ),
     Rule(
         "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
         "metadata.name must start with a letter and hold only a-z, 0-9 and '-': a Service gets this name",

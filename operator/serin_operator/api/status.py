@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from serin_operator.api.base import ApiModel, Condition, Timestamp
+from serin_operator.api.gates import Mode
 from serin_operator.api.markers import Schema
-from serin_operator.api.spec import Mode
 
 
 class Phase(StrEnum):
@@ -17,6 +17,8 @@ class Phase(StrEnum):
 
     Pending = "Pending"
     """The first revision is being resolved, started or warmed up."""
+    Shadowing = "Shadowing"
+    """A candidate gets a copy of the traffic; no caller sees its answers."""
     Progressing = "Progressing"
     """A candidate answers its share of the traffic and climbs the steps."""
     Holding = "Holding"
@@ -185,4 +187,4 @@ class ModelDeploymentStatus(ApiModel):
         Field(max_length=100, description="How earlier trials ended, the newest first."),
         Schema(list_type="atomic"),
     ] = ()
-    weight_mode: Annotated[Literal["Gateway"] | None, Field(description="Who splits the traffic.")] = None
+    weight_mode: Annotated[Literal["Gateway", "Replicas"] | None, Field(description="Who splits the traffic.")] = None

@@ -80,6 +80,10 @@ class KeyRings:
         """
         self._masters = read_masters(self._directory)
 
+    def ring(self, uid: str) -> KeyRing:
+        """The ring of the deployment with that UID, to sign with; it must not leave `apply`."""
+        return self._masters.ring(uid)
+
     def fingerprint(self, uid: str) -> str:
         """Of the ring as it should be now."""
         return fingerprint(self._masters.ring(uid))

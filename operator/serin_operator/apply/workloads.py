@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import groupby
 from typing import Any, assert_never
 
 from serin_operator.apply import hardening, ownership, routes
+from serin_operator.apply.announcements import Announcer
 from serin_operator.apply.keys import KeyRings
 from serin_operator.decide.observation import Observation
-from serin_operator.decide.plan import Action, Apply, ApplyKeys, Delete, Plan, SetWeights
+from serin_operator.decide.plan import Action, Announce, Apply, ApplyKeys, Delete, Plan, SetWeights
 from serin_operator.errors import ApiError
 from serin_operator.runtime import resources
 from serin_operator.runtime.kube import UNREACHABLE, Json, Kube
@@ -21,8 +23,8 @@ _DONE = Applied()
 class Applier:
     """Writes what a plan says."""
 
-    def __init__(self, kube: Kube, keys: KeyRings) -> None:
-        self._kube, self._keys = kube, keys
+    def __init__(self, kube: Kube, keys: KeyRings, announcer: Announcer) -> None:
+        self._kube, self._keys, self._announcer = kube, keys, announcer
 
     async def apply(self, seen: Observation, plan: Plan) -> Outcome:
         """Carry out the plan's actions in order, up to the first that is not simply done.
@@ -31,10 +33,15 @@ class Applier:
             ConflictError: an object is no longer the one that was decided on.
             NotLeadingError: another process may be writing by now.
         """
-        for action in plan.actions:
-            outcome = await self._settled(seen, action)
-            if not isinstance(outcome, Applied):
-                return outcome
+        for said, actions in groupby(plan.actions, lambda action: isinstance(action, Announce)):
+            if said:
+                # All pods at once: one that does not answer must not keep the others waiting.
+                await self._announcer.send(seen.uid, [action for action in actions if isinstance(action, Announce)])
+                continue
+            for action in actions:
+                outcome = await self._settled(seen, action)
+                if not isinstance(outcome, Applied):
+                    return outcome
         return _DONE
 
     async def _settled(self, seen: Observation, action: Action) -> Outcome:
@@ -55,6 +62,9 @@ class Applier:
                 return await self._secret(seen, name)
             case SetWeights():
                 return await self._weights(seen, action)
+            case Announce():
+                await self._announcer.send(seen.uid, [action])
+                return _DONE
             case Delete(api_version=api_version, kind=kind, name=name, uid=uid):
                 resource = resources.of(api_version, kind)
                 await self._kube.delete(resource, seen.namespace, name, uid)
@@ -124,6 +134,8 @@ def _what(action: Action) -> str:
             return f"{manifest['kind']} {manifest['metadata']['name']} was not applied"
         case ApplyKeys(secret_name=name):
             return f"Secret {name} was not applied"
+        case Announce(pod_uid=uid):
+            return f"pod {uid} was not told"
         case Delete(kind=kind, name=name):
             return f"{kind} {name} was not deleted"
         case _:

@@ -52,7 +52,9 @@ def _wanted(situation: Situation, draft: Draft) -> Iterator[dict[str, Any]]:
         yield from _workload(situation, candidate.revision, _candidate_replicas(situation, draft))
     if draft.stable is not None:
         yield from _workload(situation, draft.stable.revision, situation.policy.replicas)
-        yield manifests.apex_service(seen, draft.stable.revision)
+        apex = situation.routing.apex(draft.stable.revision)
+        if apex is not None:
+            yield dict(apex)
 
 
 def _candidate_replicas(situation: Situation, draft: Draft) -> int:

@@ -7,7 +7,6 @@ from typing import Literal
 
 from serin_operator.api.base import Condition
 from serin_operator.api.deployment import GateStatus
-from serin_operator.decide import routing
 from serin_operator.decide.draft import Draft, Situation
 
 WORST_FIRST = ("Fail", "Error", "NoData", "NotYet", "Pass")
@@ -92,12 +91,12 @@ def _gates_passing(situation: Situation, draft: Draft) -> Answer:
 
 
 def _route_programmed(situation: Situation) -> Answer:
-    trouble = routing.trouble(situation)
+    trouble = situation.routing.trouble()
     if trouble is not None:
         return "False", *trouble
     if situation.seen.route is None:
         return "Unknown", "NoRoute", "there is no route yet"
-    silence = routing.silence(situation)
+    silence = situation.routing.silence()
     if silence is not None:
         return "Unknown", "NoAnswer", silence
     return "True", "Accepted", "every parent has taken the route as it stands"

@@ -18,11 +18,12 @@ from serin_operator.api.deployment import (
     Rejection,
     StableStatus,
 )
-from serin_operator.decide import manifests, timestamps
+from serin_operator.decide import routing, timestamps
 from serin_operator.decide.judge.evidence import Evidence
 from serin_operator.decide.observation import Observation
 from serin_operator.decide.plan import Action, Event, RevisionReport, SetWeights
 from serin_operator.decide.policy import Policy
+from serin_operator.decide.routing import Routing
 
 WAIT_SECONDS = 2.0
 
@@ -57,26 +58,15 @@ class Situation:
         """The revision on trial."""
         return self.seen.status.candidate
 
+    @cached_property
+    def routing(self) -> Routing:
+        """Who splits the traffic, and how it stands."""
+        return routing.of(self.seen, self.spec)
+
     @property
     def weights(self) -> Mapping[str, int]:
-        """The route's weights as they stand; empty where there is no route."""
-        return self.seen.route.weights if self.seen.route is not None else {}
-
-    def set_weights(self, weights: Mapping[str, int], cohort: str | None, *, narrowing: bool) -> SetWeights:
-        """The action that brings the route to these weights and this cohort.
-
-        What takes traffic back is written over anything. What gives traffic holds only for the route that was
-        seen: a pass that was overtaken, by a rollback above all, is answered with a conflict.
-        """
-        manifest = manifests.route(self.seen, self.spec, weights, cohort)
-        version = self.seen.live.get(manifests.key(manifest), {}).get("metadata", {}).get("resourceVersion")
-        if version and not narrowing:
-            manifest["metadata"]["resourceVersion"] = version
-        return SetWeights(manifest, dict(weights), cohort, narrowing)
-
-    def route_stands(self, weights: Mapping[str, int], cohort: str | None) -> bool:
-        """Whether the route is there with exactly these weights, this cohort and the spec's parents."""
-        return manifests.stands(self.seen.live, manifests.route(self.seen, self.spec, weights, cohort))
+        """Percent by revision name as it stands; empty where nothing is set up."""
+        return self.routing.weights
 
     def replicas_for(self, weight: int) -> int:
         """Pods that carry that percentage of the traffic; stable always has those for all of it."""

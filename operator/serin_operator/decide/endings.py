@@ -19,6 +19,7 @@ from serin_operator.decide.draft import WAIT_SECONDS, Draft, Situation, begin
 from serin_operator.decide.judge import evidence as evidences
 from serin_operator.decide.judge.evidence import Evidence
 from serin_operator.decide.plan import RevisionReport
+from serin_operator.decide.routing import Split
 
 Outcome = Literal["Rejected", "Undecided", "Aborted", "Superseded", "Failed"]
 REMEMBERED: tuple[Outcome, ...] = ("Rejected", "Undecided", "Failed")
@@ -84,8 +85,8 @@ def withdraw(situation: Situation, candidate: CandidateStatus) -> Draft:
         return replace(draft, reports=_touched(situation, candidate.revision))
     if situation.weights.get(candidate.revision, 0) > 0:
         return draft
-    if candidate.revision in situation.weights and situation.seen.gateway_api:
-        clean = situation.set_weights({stable.revision: 100}, None, narrowing=True)
+    if candidate.revision in situation.weights and situation.routing.available:
+        clean = situation.routing.set(Split(stable.revision), narrowing=True)
         return replace(draft, weights=clean)
     return replace(draft, candidate=None)
 
@@ -123,7 +124,7 @@ def _take_back(situation: Situation, draft: Draft, candidate: str, stable: str) 
         return draft
     if situation.seen.ready(stable) == 0 and situation.seen.ready(candidate) > 0:
         return replace(draft, message=f"{draft.message}{_WAITING} of {stable} before its traffic goes back")
-    back = situation.set_weights({stable: 100, candidate: 0}, None, narrowing=True)
+    back = situation.routing.set(Split(stable, candidate), narrowing=True)
     return replace(draft, weights=back)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from serin_operator.api.deployment import CandidateStatus, GateStatus, Phase
-from serin_operator.decide import availability, endings, routing, timestamps
+from serin_operator.decide import availability, endings, timestamps
 from serin_operator.decide.draft import WAIT_SECONDS, Draft, Situation, begin
 from serin_operator.decide.narrowing import WARM_SECONDS_MAX
+from serin_operator.decide.routing import Split
 
 
 def serve(situation: Situation, candidate: CandidateStatus) -> Draft:
@@ -28,15 +29,16 @@ def _outlook(situation: Situation, candidate: CandidateStatus, gate: GateStatus)
             return _failed(situation, "CandidateNeverReady", gate.message)
         message = f"{candidate.revision} warms up: {ready} of {policy.replicas} pods ready; {gate.message}"
         return _waiting(situation, Phase.Pending, "WarmingUp", message)
-    trouble = routing.trouble(situation)
+    routing = situation.routing
+    trouble = routing.trouble()
     if trouble is not None:
         return _waiting(situation, Phase.Pending, *trouble)
-    weights = {candidate.revision: 100}
-    if not situation.route_stands(weights, None):
+    split = Split(candidate.revision)
+    if not routing.stands(split):
         draft = _waiting(situation, Phase.Pending, "SettingWeights", "putting the first revision on the route")
-        return replace(draft, weights=situation.set_weights(weights, None, narrowing=False))
-    if seen.route is None or seen.route.programmed is not True:
-        message = routing.silence(situation) or "waiting for the gateway to take the route"
+        return replace(draft, weights=routing.set(split, narrowing=False))
+    if routing.taken is not True:
+        message = routing.silence() or "waiting for the gateway to take the route"
         return _waiting(situation, Phase.Pending, "ConfirmingRoute", message)
     return endings.promote(situation, candidate, (gate,), None, "FirstDeployment")
 

@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 
 from serin_contract import http, labels
-from serin_operator.api.deployment import ModelDeploymentSpec
 from serin_operator.api.revision import ModelRevisionSpec
 from serin_operator.decide import identity
 from serin_operator.decide.observation import Observation
@@ -18,8 +17,6 @@ APPLIED_ANNOTATION = "serin.dev/applied"
 """Hash of the manifest as last applied: tells a field that is no longer wanted from one that never was."""
 
 GATEWAY_API = "gateway.networking.k8s.io/v1"
-INFERENCE_RULE = 0
-"""Index of the owned route's only rule."""
 
 
 def key(manifest: Mapping[str, Any]) -> str:
@@ -148,41 +145,6 @@ def stable_profile(seen: Observation, revision: str, profile: str) -> dict[str, 
             "data": {labels.STABLE_PROFILE_FILE: profile},
         },
         revision,
-    )
-
-
-def route(
-    seen: Observation, spec: ModelDeploymentSpec, weights: Mapping[str, int], cohort: str | None
-) -> dict[str, Any]:
-    """The owned HTTPRoute: weights and cohort in one object, inference paths only.
-
-    Where nothing is split the cohort header is removed, so that no caller can claim a cohort.
-    """
-    modifier: dict[str, Any] = (
-        {"set": [{"name": http.COHORT_HEADER, "value": cohort}]} if cohort else {"remove": [http.COHORT_HEADER]}
-    )
-    traffic = spec.traffic.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return owned(
-        seen,
-        {
-            "apiVersion": GATEWAY_API,
-            "kind": "HTTPRoute",
-            "metadata": {"name": seen.name},
-            "spec": {
-                "parentRefs": traffic["parentRefs"],
-                **({"hostnames": traffic["hostnames"]} if traffic.get("hostnames") else {}),
-                "rules": [
-                    {
-                        "matches": [{"path": {"type": "PathPrefix", "value": http.INFERENCE_PATH_PREFIX}}],
-                        "filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": modifier}],
-                        "backendRefs": [
-                            {"name": name, "port": http.INFERENCE_PORT, "weight": weight}
-                            for name, weight in sorted(weights.items())
-                        ],
-                    }
-                ],
-            },
-        },
     )
 
 

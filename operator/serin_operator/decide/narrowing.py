@@ -64,7 +64,7 @@ def loses_readiness(trial: Trial) -> Draft | None:
         return None
     lost = trial.intent(candidate.step, 0, not_ready_since=trial.situation.now_text, dips=candidate.dips + 1)
     message = f"{candidate.revision} has no ready pod; its weight is 0 until it has: {trial.availability.message}"
-    back = trial.situation.set_weights({trial.stable: 100, candidate.revision: 0}, None, narrowing=True)
+    back = trial.situation.routing.set(trial.introduced, narrowing=True)
     draft = replace(trial.draft(Phase.Holding, "CandidateNotReady", message), candidate=lost, weights=back)
     return draft.with_event("Warning", "CandidateNotReady", message, "Narrow")
 
@@ -103,9 +103,7 @@ def changes_policy(trial: Trial) -> Draft | None:
     weight = min(candidate.weight, policy.steps[step].weight)
     changed = trial.intent(step, weight, **changes)
     if trial.route_weight > weight:
-        narrow = trial.situation.set_weights(
-            {candidate.revision: weight, trial.stable: 100 - weight}, changed.cohort, narrowing=True
-        )
+        narrow = trial.situation.routing.set(trial.split_of(changed), narrowing=True)
         draft = replace(draft, weights=narrow)
     return replace(draft, candidate=changed)
 
@@ -121,13 +119,13 @@ def finds_route_wider(trial: Trial) -> Draft | None:
 
 def finds_route_changed(trial: Trial) -> Draft | None:
     """Someone else wrote the route. Found narrower, the trial stays there; else it is set as recorded."""
-    candidate, seen = trial.candidate, trial.situation.seen
-    if candidate.step_started_at is None or trial.route_stands or not seen.gateway_api:
+    candidate, routing = trial.candidate, trial.situation.routing
+    if candidate.step_started_at is None or trial.route_stands or not routing.available:
         return None
     have, recorded = trial.route_weight, candidate.weight
-    if trial.situation.route_stands({trial.stable: 100, candidate.revision: 0}, None):
+    if routing.stands(trial.introduced):
         return _begins_anew(trial)
-    if have < recorded and seen.route is not None:
+    if have < recorded and routing.weights:
         steps = trial.situation.policy.steps
         step = max((i for i, step in enumerate(steps) if step.weight <= have), default=0)
         message = f"the route was found at {have} % instead of {recorded} %; the trial goes on from there"
@@ -149,6 +147,6 @@ def _begins_anew(trial: Trial) -> Draft:
 
 def _repair(trial: Trial, message: str) -> Draft:
     again = trial.intent(trial.candidate.step, trial.candidate.weight)
-    back = trial.situation.set_weights(trial.weights, again.cohort, narrowing=True)
+    back = trial.situation.routing.set(trial.split_of(again), narrowing=True)
     draft = replace(trial.draft(Phase.Holding, "RouteChanged", message), candidate=again, weights=back)
     return draft.with_event("Warning", "RouteChanged", message, "Repair")

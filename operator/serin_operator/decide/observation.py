@@ -44,6 +44,8 @@ class PodFacts:
     waiting_message: str | None = None
     unschedulable: str | None = None
     """The scheduler's words where no node takes the pod."""
+    origin: str | None = None
+    """`http://host:port` of its stats port; None while it has no address."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from serin_contract.announcements import Announcement
 from serin_operator.api.deployment import ModelDeploymentStatus
 from serin_operator.api.revision import ModelRevisionStatus
 from serin_operator.decide.judge.evidence import Evidence
@@ -40,6 +41,19 @@ class SetWeights:
 
 
 @dataclass(frozen=True)
+class Announce:
+    """Tell one serving pod what holds from here on.
+
+    Never stops the actions after it: whether the pod took it stands in its stats at the next look.
+    """
+
+    pod_uid: str
+    origin: str
+    """`http://host:port` of its stats port."""
+    announcement: Announcement
+
+
+@dataclass(frozen=True)
 class Delete:
     """Delete one owned object, in the background, only if it still is the one that was seen."""
 
@@ -49,7 +63,7 @@ class Delete:
     uid: str
 
 
-Action = Apply | ApplyKeys | SetWeights | Delete
+Action = Apply | ApplyKeys | SetWeights | Announce | Delete
 
 
 @dataclass(frozen=True)

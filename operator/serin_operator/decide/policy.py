@@ -94,7 +94,7 @@ def resolve(spec: ModelDeploymentSpec) -> Policy:
     """The policy of a valid spec."""
     rollout = spec.rollout
     if rollout is not None and rollout.steps is not None:
-        steps = tuple(StepPolicy(step.weight, durations.seconds(step.for_)) for step in rollout.steps)
+        steps = tuple(StepPolicy(step.weight or 0, durations.seconds(step.for_)) for step in rollout.steps)
     else:
         steps = tuple(StepPolicy(weight, for_seconds) for weight, for_seconds in DEFAULT_STEPS)
     deadline = rollout.deadline if rollout is not None else None

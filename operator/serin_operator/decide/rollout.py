@@ -10,12 +10,13 @@ from serin_operator.api.deployment import (
     Phase,
     StableStatus,
 )
-from serin_operator.decide import artifact, chain, endings, first, identity, policy, routing, timestamps
+from serin_operator.decide import artifact, chain, endings, first, identity, policy, timestamps
 from serin_operator.decide.children import children
 from serin_operator.decide.conditions import condition, conditions, worst
 from serin_operator.decide.draft import WAIT_SECONDS, Draft, Situation, begin
 from serin_operator.decide.observation import Observation
 from serin_operator.decide.plan import Event, Plan
+from serin_operator.decide.routing import Split
 
 
 def decide(seen: Observation) -> Plan:
@@ -73,14 +74,14 @@ def _route_stable(situation: Situation, draft: Draft, stable: StableStatus | Non
     """Outside a trial the route names stable alone."""
     if stable is None or draft.weights is not None:
         return draft
-    trouble = routing.trouble(situation)
+    trouble = situation.routing.trouble()
     if trouble is not None:
         message = f"{draft.message}; {trouble[1]}"
         retry = min(draft.retry_after_seconds or 4 * WAIT_SECONDS, 4 * WAIT_SECONDS)
         draft = replace(draft, message=message, retry_after_seconds=retry)
-    weights = {stable.revision: 100}
-    if situation.seen.gateway_api and not situation.route_stands(weights, None):
-        return replace(draft, weights=situation.set_weights(weights, None, narrowing=True))
+    alone = Split(stable.revision)
+    if situation.routing.available and not situation.routing.stands(alone):
+        return replace(draft, weights=situation.routing.set(alone, narrowing=True))
     return draft
 
 
@@ -108,7 +109,7 @@ def _finish(situation: Situation, draft: Draft) -> Plan:
 def _status(situation: Situation, draft: Draft) -> ModelDeploymentStatus:
     seen = situation.seen
     gate = worst(draft.gates)
-    hostnames = situation.spec.traffic.hostnames
+    hostnames = situation.spec.traffic.hostnames if situation.spec.traffic else None
     return ModelDeploymentStatus(
         observed_generation=seen.generation,
         phase=draft.phase,

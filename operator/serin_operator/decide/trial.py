@@ -12,6 +12,7 @@ from serin_operator.decide.draft import Draft, Situation, begin
 from serin_operator.decide.judge import evidence as evidences
 from serin_operator.decide.judge.evidence import Evidence
 from serin_operator.decide.plan import RevisionReport
+from serin_operator.decide.routing import Split
 
 EVIDENCE_SECONDS = 15.0
 """Between two writes of the evidence while a trial runs."""
@@ -60,14 +61,23 @@ class Trial:
         )
 
     @property
-    def weights(self) -> dict[str, int]:
-        """The weights that status records."""
-        return {self.candidate.revision: self.candidate.weight, self.stable: 100 - self.candidate.weight}
+    def introduced(self) -> Split:
+        """The candidate is known, and answers nobody."""
+        return Split(self.stable, self.candidate.revision)
+
+    @property
+    def split(self) -> Split:
+        """What status records."""
+        return self.split_of(self.candidate)
+
+    def split_of(self, candidate: CandidateStatus) -> Split:
+        """What a status of the candidate records."""
+        return Split(self.stable, candidate.revision, candidate.weight, candidate.cohort)
 
     @cached_property
     def route_stands(self) -> bool:
         """Whether the route is as status records."""
-        return self.situation.route_stands(self.weights, self.candidate.cohort)
+        return self.situation.routing.stands(self.split)
 
     @property
     def availability(self) -> GateStatus:

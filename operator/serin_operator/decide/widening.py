@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from serin_operator.api.deployment import GateStatus, Phase
-from serin_operator.decide import endings, routing, timestamps
+from serin_operator.decide import endings, timestamps
 from serin_operator.decide.draft import WAIT_SECONDS, Draft
 from serin_operator.decide.trial import Trial
 
@@ -45,7 +45,7 @@ def is_stopped(trial: Trial) -> Draft | None:
 
 def lacks_route(trial: Trial) -> Draft | None:
     """Without a working route there is nothing to split."""
-    trouble = routing.trouble(trial.situation)
+    trouble = trial.situation.routing.trouble()
     if trouble is None:
         return None
     reason, message = trouble
@@ -56,12 +56,12 @@ def introduces(trial: Trial) -> Draft | None:
     """The candidate enters the route at weight 0, so that the gateway knows it before it counts."""
     if trial.candidate.step >= 0:
         return None
-    weights = {trial.stable: 100, trial.candidate.revision: 0}
     message = f"{trial.candidate.revision} is ready and enters the route at weight 0"
     draft = trial.draft(Phase.Progressing, "Introducing", message)
-    if not trial.situation.route_stands(weights, None):
-        return replace(draft, weights=trial.situation.set_weights(weights, None, narrowing=False))
-    if trial.situation.seen.route is None or trial.situation.seen.route.programmed is not True:
+    routing = trial.situation.routing
+    if not routing.stands(trial.introduced):
+        return replace(draft, weights=routing.set(trial.introduced, narrowing=False))
+    if routing.taken is not True:
         return draft
     weight = trial.situation.policy.steps[0].weight
     message = f"step 1 of {len(trial.situation.policy.steps)}: {weight} % of requests"
@@ -84,7 +84,7 @@ def widens(trial: Trial) -> Draft | None:
         return trial.draft(phase, "WaitingForStable", message)
     message = f"setting the route to {trial.candidate.weight} %"
     narrowing = trial.candidate.weight <= trial.route_weight
-    write = trial.situation.set_weights(trial.weights, trial.candidate.cohort, narrowing=narrowing)
+    write = trial.situation.routing.set(trial.split, narrowing=narrowing)
     return replace(trial.draft(phase, "SettingWeights", message), weights=write)
 
 
@@ -93,8 +93,7 @@ def confirms(trial: Trial) -> Draft | None:
     if trial.candidate.step_started_at is not None:
         return None
     phase = Phase.Promoting if trial.promoting else Phase.Progressing
-    route = trial.situation.seen.route
-    if route is None or route.programmed is not True:
+    if trial.situation.routing.taken is not True:
         return trial.draft(phase, "ConfirmingRoute", "waiting for the gateway to take the new weights")
     started = trial.candidate.model_copy(update={"step_started_at": trial.situation.now_text})
     message = f"{trial.candidate.weight} % of requests go to {trial.candidate.revision}"

@@ -103,7 +103,7 @@ class Observer:
             operator=self._operator(uid),
             spec_error=problem,
             revisions=revisions,
-            pods=tuple(pod.facts for pod in pods),
+            pods=tuple(self._poller.located(pod) for pod in pods),
             ready_endpoints=workloads.ready_endpoints(listed["EndpointSlice"] or ()),
             live=live,
             route=routes.route_of(route) if route is not None else None,

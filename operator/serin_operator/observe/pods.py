@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import aiohttp
 from prometheus_client import Counter
@@ -43,6 +44,10 @@ class Poller:
         self._errors = errors
         self._origin = origin
         self._budget = asyncio.Semaphore(POLLS_AT_ONCE)
+
+    def located(self, pod: SeenPod) -> PodFacts:
+        """The pod's facts with the address it can be asked at."""
+        return replace(pod.facts, origin=self._origin(pod))
 
     async def stats(self, pods: Iterable[SeenPod]) -> tuple[StatsAnswer, ...]:
         """What each running pod has counted; a terminating one is asked for as long as it answers."""

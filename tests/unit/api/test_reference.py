@@ -17,7 +17,7 @@ TEXT = reference()
 @pytest.mark.parametrize(
     "line",
     [
-        "| `spec.rollout.steps[].weight` | integer, required | ≥ 1; ≤ 99 |"
+        "| `spec.rollout.steps[].weight` | integer | ≥ 1; ≤ 99 |"
         " Percent of requests that the candidate answers in this step. |",
         "| `spec.traffic.hostnames` | list of string | at most 16 items; each once |"
         " Host names that the route answers; all of the listener's by default. |",

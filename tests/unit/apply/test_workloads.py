@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.announcing import SilentAnnouncer
 from tests.support.fake_api import FakeApi, serving
 
 from serin_operator.api.deployment import ModelDeploymentStatus
@@ -65,7 +66,7 @@ async def applier(api: FakeApi, rings: KeyRings) -> AsyncIterator[Applier]:
 
     async with serving(api) as client:
         kube = Kube(client(), Metrics(), lambda: 10.0, sleep=sleep)
-        yield Applier(kube, rings)
+        yield Applier(kube, rings, SilentAnnouncer())
         await kube.close()
 
 

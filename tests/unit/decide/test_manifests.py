@@ -11,6 +11,8 @@ from tests.support.world import DIGEST, a_spec
 
 from serin_contract import labels
 from serin_operator.decide import manifests, templates
+from serin_operator.decide.routing import Split
+from serin_operator.decide.routing.gateway import GatewayRouting
 
 SEEN = observed()
 WANTED = {"spec": {"replicas": 2, "args": ["serve"], "resources": {"limits": {"cpu": "1000m"}}, "on": True}}
@@ -78,7 +80,7 @@ def test_every_owned_object_names_its_owner_and_carries_our_labels_only() -> Non
         manifests.apex_service(SEEN, "wine-2"),
         manifests.disruption_budget(SEEN, "wine-2"),
         manifests.stable_profile(SEEN, "wine-2", "{}"),
-        manifests.route(SEEN, parsed(), {"wine-2": 100}, None),
+        GatewayRouting(SEEN, parsed()).manifest(Split("wine-2")),
     ):
         metadata = manifest["metadata"]
         assert metadata["ownerReferences"][0]["uid"] == "uid-1"
@@ -96,12 +98,12 @@ def test_the_apex_service_selects_stable_and_belongs_to_no_revision() -> None:
 
 
 def test_a_split_route_stamps_its_cohort_and_an_unsplit_one_removes_what_callers_claim() -> None:
-    split = manifests.route(SEEN, parsed(), {"wine-2": 5, "wine-1": 95}, "wine-2.1.abc")["spec"]["rules"][0]
+    split = GatewayRouting(SEEN, parsed()).manifest(Split("wine-1", "wine-2", 5, "wine-2.1.abc"))["spec"]["rules"][0]
     assert split["filters"][0]["requestHeaderModifier"] == {
         "set": [{"name": "x-serin-cohort", "value": "wine-2.1.abc"}]
     }
     assert [(ref["name"], ref["weight"]) for ref in split["backendRefs"]] == [("wine-1", 95), ("wine-2", 5)]
-    whole = manifests.route(SEEN, parsed(), {"wine-1": 100}, None)["spec"]["rules"][0]
+    whole = GatewayRouting(SEEN, parsed()).manifest(Split("wine-1"))["spec"]["rules"][0]
     assert whole["filters"][0]["requestHeaderModifier"] == {"remove": ["x-serin-cohort"]}
     assert all(ref["port"] == 8080 for ref in split["backendRefs"]), "the stats port is never routed"
     assert split["matches"] == [{"path": {"type": "PathPrefix", "value": "/v2"}}]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kubernetes.aio.client.api_client import ApiClient
+from tests.support.announcing import SilentAnnouncer
 from tests.support.fake_api import FakeApi, serving
 from tests.support.toy_cluster import ToyCluster, ToyPoller
 
@@ -85,7 +86,7 @@ class Bench:
             lambda uid: OwnKeys(rings.fingerprint(uid), rings.applied(uid)),
             lambda: self.now,
         )
-        applier, reporter = Applier(kube, rings), Reporter(kube, self.metrics, "operator-1")
+        applier, reporter = Applier(kube, rings, SilentAnnouncer()), Reporter(kube, self.metrics, "operator-1")
         return Parts(observer, decide, applier, reporter, held, Recorder(self.record_dir))
 
     async def end(self) -> None:
