@@ -30,6 +30,8 @@ class ShadowOrder(msgspec.Struct, frozen=True):
     """`host:port` of the stats port of the candidate's ready pods."""
     until: float
     """Unix time in seconds after which nothing is sent: a shadow whose operator is gone ends by itself."""
+    tolerance: float = 0.0
+    """Two numbers a and b agree within tolerance · max(|a|, |b|); classes agree only where they are equal."""
 
 
 class Announcement(msgspec.Struct, frozen=True):
@@ -45,6 +47,10 @@ class Announcement(msgspec.Struct, frozen=True):
     refuse_connections: bool = False
     """Whether every answer asks its caller to connect elsewhere: traffic is being taken from this pod."""
     shadow: ShadowOrder | None = None
+
+
+class ForgedError(ValueError):
+    """The document was not signed under a key of this deployment."""
 
 
 class Announced(msgspec.Struct, frozen=True):
@@ -69,14 +75,15 @@ def decode(body: bytes, mac: str, ring: KeyRing) -> Announcement:
     """Read a document whose MAC holds.
 
     Raises:
-        ValueError: it is too long, not signed by us, or no announcement; the text never quotes it.
+        ForgedError: it is not signed by us.
+        ValueError: it is too long or no announcement; the text never quotes it.
     """
     if len(body) > ANNOUNCEMENT_BYTES_MAX:
         raise ValueError(f"an announcement has at most {ANNOUNCEMENT_BYTES_MAX} bytes")
     key_id, _, claimed = mac.partition(".")
     key = ring.key(key_id)
-    if key is None or not hmac.compare_digest(_mac(key, body), claimed):
-        raise ValueError("the signature of this announcement does not hold")
+    if key is None or not hmac.compare_digest(_mac(key, body).encode(), claimed.encode()):
+        raise ForgedError("the signature of this announcement does not hold")
     try:
         return msgspec.json.decode(body, type=Announcement)
     except msgspec.MsgspecError as error:

@@ -4,6 +4,9 @@ A caller's bucket is one of 100, drawn evenly and kept for good. In a trial the 
 buckets as its weight has percent, counted from an offset that each trial draws anew: it only grows while the
 weight rises, and is empty once the weight is 0. The route sends a caller with a cookie to the arm of its bucket
 and splits callers without one by weight; the server that answers such a caller draws a bucket of its own arm.
+
+The cookie also says in which cohort its caller was counted last. So every pod knows a caller that another one has
+counted, and nobody has to remember callers who never come back.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import base64
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from collections.abc import Iterable
 
@@ -21,9 +25,15 @@ from serin_contract.keys import KeyRing
 
 BUCKETS = 100
 MAC_BYTES = 9
+HEADER_CHARS_MAX = 512
+VALUE_CHARS_MAX = 64
+"""A cookie that is longer is none of ours."""
 _ID_BYTES = 9
+_MARK_BYTES = 6
 _PERSON = b"serin-caller"
 MAX_AGE_SECONDS = 180 * 24 * 3600
+_COOKIE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_VALUE = re.compile(r"\d{2}\.[A-Za-z0-9_-]{12}\.(?:[A-Za-z0-9_-]{8})?\.[A-Za-z0-9_-]{12}", re.ASCII)
 
 
 class Stickiness(msgspec.Struct, frozen=True):
@@ -36,6 +46,15 @@ class Stickiness(msgspec.Struct, frozen=True):
     weight: int
 
 
+class Caller(msgspec.Struct, frozen=True):
+    """What a cookie says once its MAC holds."""
+
+    id: str
+    """The bucket and a random text."""
+    mark: str
+    """Of the cohort that the caller was counted in last, as mark_of gives it; empty where there was none."""
+
+
 def header_value(stickiness: Stickiness) -> str:
     """`cookie;candidate;offset;weight`."""
     return f"{stickiness.cookie};{stickiness.candidate};{stickiness.offset};{stickiness.weight}"
@@ -44,7 +63,7 @@ def header_value(stickiness: Stickiness) -> str:
 def parse_header(value: str) -> Stickiness | None:
     """What the route tells, or None where it is malformed: callers can send this header where no route sets it."""
     parts = value.split(";")
-    if len(parts) != 4 or not parts[0] or len(value) > 512:
+    if len(parts) != 4 or len(value) > HEADER_CHARS_MAX or not _COOKIE_NAME.fullmatch(parts[0]):
         return None
     cookie, candidate, offset, weight = parts
     if not (offset.isascii() and offset.isdigit() and weight.isascii() and weight.isdigit()):
@@ -70,21 +89,35 @@ def cookie_pattern(cookie: str, buckets: Iterable[int]) -> str:
     return f"^(.*; *)?{cookie}=({wanted})\\..*$"
 
 
-def draw(stickiness: Stickiness, revision: str, ring: KeyRing) -> str:
-    """A cookie's value for a caller that has none: a bucket of the arm that answers it, an id, and a MAC."""
+def draw(stickiness: Stickiness, revision: str) -> Caller:
+    """A caller that was not known: a bucket of the arm that answers it, and an id."""
     taken = set(audience(stickiness.offset, stickiness.weight))
     mine = taken if revision == stickiness.candidate else set(range(BUCKETS)) - taken
     bucket = secrets.choice(sorted(mine) or range(BUCKETS))
-    text = f"{bucket:02d}.{_text(os.urandom(_ID_BYTES))}"
+    return Caller(f"{bucket:02d}.{_text(os.urandom(_ID_BYTES))}", "")
+
+
+def mark_of(cohort: str) -> str:
+    """What a cookie says of a cohort: enough of its digest to tell one from another. Empty for no cohort."""
+    return _text(hashlib.sha256(cohort.encode()).digest()[:_MARK_BYTES]) if cohort else ""
+
+
+def cookie_value(caller: Caller, ring: KeyRing) -> str:
+    """The cookie of a caller: `bucket.random.mark.mac`."""
+    text = f"{caller.id}.{caller.mark}"
     return f"{text}.{_mac(ring.signing_key(), text)}"
 
 
-def caller_of(value: str, ring: KeyRing) -> str | None:
-    """The caller's id in a cookie's value, or None where it was not drawn by us."""
+def caller_of(value: str, ring: KeyRing) -> Caller | None:
+    """What a cookie's value says, or None where it was not drawn by us."""
+    if len(value) > VALUE_CHARS_MAX or not _VALUE.fullmatch(value):
+        return None
     text, _, claimed = value.rpartition(".")
     keys = (ring.key(key_id) for key_id in ring.keys)
-    holds = any(key is not None and hmac.compare_digest(_mac(key, text), claimed) for key in keys)
-    return text if holds else None
+    if not any(key is not None and hmac.compare_digest(_mac(key, text), claimed) for key in keys):
+        return None
+    identity, _, mark = text.rpartition(".")
+    return Caller(identity, mark)
 
 
 def _mac(key: bytes, text: str) -> str:

@@ -45,15 +45,16 @@ class ShadowCounts(msgspec.Struct, frozen=True):
     """Shadow traffic: on stable's pods what was sent, on the candidate's what was compared."""
 
     sent: int = 0
+    """Taken by a pod of the candidate, which has counted it."""
     dropped: int = 0
-    """Not sent, because the queue was full or no pod of the candidate took it."""
+    """Not sent: too big, the queue was full or the server behind, or no pod of the candidate took it in time."""
     received: int = 0
     failed: int = 0
     """Received, and the candidate gave no answer where stable had given one."""
     compared: float = 0.0
-    """Σ 1/m over rows that both answered."""
+    """Σ 1/m over rows that stable answered, whether or not the candidate answered them."""
     agreed: float = 0.0
-    """Σ 1/m over rows with the same answer."""
+    """Σ 1/m over rows with the same answer. A row that the candidate cannot answer does not agree."""
 
 
 class CohortStats(msgspec.Struct, frozen=True):
@@ -73,11 +74,12 @@ class CohortStats(msgspec.Struct, frozen=True):
     labels: dict[str, LabelCounts] = {}
     """By revision name: the labels of this cohort that were posted to this pod."""
     callers: int = 0
-    """Callers told apart by their cookie, each counted once."""
+    """Callers told apart by their cookie, each counted once: with the first request that was answered."""
     repeated: int = 0
-    """Further requests of callers that were counted already: they count nowhere else."""
+    """Further requests of callers that were counted already: they count nowhere else, but in the pod's `requests`."""
     connections: int = 0
-    """Connections on which a request of this cohort came."""
+    """Connections on which a request of this cohort came, but for those that an announcement asked to be made anew:
+    they were drawn under another split."""
     shadow: ShadowCounts | None = None
     own_bins: BinCounts | None = None
     """Bins on the edges of the pod's own profile."""
@@ -102,7 +104,7 @@ class PodStats(msgspec.Struct, frozen=True):
     in_flight: int = 0
     """Inference requests that are being answered."""
     idle_seconds: float = 0.0
-    """Since the last inference request was answered; since the start where none was."""
+    """Since the last inference request was answered, or since the start where none was; 0 while one is in flight."""
     announced: Announced | None = None
     """The announcement that holds; None where there was none."""
 

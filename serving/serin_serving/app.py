@@ -4,50 +4,55 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
-import time
 from collections.abc import Awaitable, Callable
 
+import msgspec
 import orjson
 
 from serin_contract import http, ids, profile
-from serin_serving.counts import valid_cohort
+from serin_contract.announcements import ANNOUNCEMENT_BYTES_MAX
+from serin_serving.announced import AnnouncementReason
+from serin_serving.connections import connection_of
 from serin_serving.errors import RequestError
 from serin_serving.feedback import encode_receipt
 from serin_serving.oip import encode_metadata
 from serin_serving.server import Server
-from serin_serving.wire import Answer, GoneError, Headers, Receive, Scope, Send, failure, send_answer
+from serin_serving.wire import Answer, BodyReader, GoneError, Headers, Receive, Scope, Send, failure, send_answer
 
 _log = logging.getLogger(__name__)
 
 Route = Callable[[Scope, Receive], Awaitable[Answer]]
 
-_COHORT = http.COHORT_HEADER.encode()
+_ANNOUNCEMENT_MAC = http.ANNOUNCEMENT_MAC_HEADER.encode()
 _PREDICTION_ID = http.PREDICTION_ID_HEADER.encode()
 _MODELS = f"{http.INFERENCE_PATH_PREFIX}/models/"
+_VISIT = "serin.visit"
+ANNOUNCEMENTS_AT_ONCE = 16
 _TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 
 
 class App:
-    """Routes by exact path and method, turns every failure into an answer and counts inference requests."""
+    """Routes by exact path and method, and turns every failure into an answer."""
 
     def __init__(self, server: Server, routes: dict[str, dict[str, Route]]) -> None:
         self._server = server
         self._routes = routes
         self._common: Headers = [(http.REVISION_HEADER.encode(), server.revision.encode())]
-        self._common_draining: Headers = [*self._common, (b"connection", b"close")]
+        self._common_closing: Headers = [*self._common, (b"connection", b"close")]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
-        arrived = time.perf_counter()
         try:
-            answer = await self._answer(scope, receive)
+            await self._send(scope, send, await self._answer(scope, receive))
         except GoneError:
             return
-        if _is_infer(scope):
-            self._server.answered(_cohort(scope), answer.status, time.perf_counter() - arrived)
+
+    def _closes(self, _scope: Scope) -> bool:
+        return self._server.draining
+
+    async def _send(self, scope: Scope, send: Send, answer: Answer) -> None:
         # Asked again after the wait: the drain may have begun meanwhile.
-        common = self._common_draining if self._server.draining else self._common
-        await send_answer(send, answer, common)
+        await send_answer(send, answer, self._common_closing if self._closes(scope) else self._common)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         try:
@@ -78,11 +83,36 @@ class App:
         return "there is nothing under this path"
 
 
+class CallersApp(App):
+    """The port that callers reach: counts inference requests, and may ask callers to connect anew."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        if not _is_infer(scope):
+            await super().__call__(scope, receive, send)
+            return
+        visit = scope[_VISIT] = self._server.arrive(scope)
+        try:
+            answer = await self._answer(scope, receive)
+            self._server.answered(visit, answer.status)
+            # Whatever the status: a caller that counts as refused or failed must be known when it tries again.
+            if visit.set_cookie is not None:
+                answer.headers.append((b"set-cookie", visit.set_cookie))
+            await self._send(scope, send, answer)
+        except GoneError:
+            self._server.visits.gone(visit)
+        finally:
+            self._server.visits.end()
+
+    def _closes(self, scope: Scope) -> bool:
+        return self._server.closes(connection_of(scope["state"]))
+
+
 def inference_app(server: Server) -> App:
     """Port 8080: Open Inference Protocol v2 and feedback."""
 
     async def infer(scope: Scope, receive: Receive) -> Answer:
-        body, prediction_id = await server.infer(await server.bodies.read(scope, receive), _cohort(scope))
+        body, prediction_id = await server.infer(await server.bodies.read(scope, receive), scope[_VISIT])
         headers: Headers = []
         if 0 < len(prediction_id) <= ids.HEADER_CHARS_MAX:
             headers.append((_PREDICTION_ID, prediction_id.encode()))
@@ -98,7 +128,7 @@ def inference_app(server: Server) -> App:
     metadata = encode_metadata(server.name, server.revision, server.model.signature)
     about = orjson.dumps({"name": "serin", "version": importlib.metadata.version("serin-operator"), "extensions": []})
     model = f"{_MODELS}{server.name}"
-    return App(
+    return CallersApp(
         server,
         {
             f"{model}/infer": {"POST": infer},
@@ -112,7 +142,7 @@ def inference_app(server: Server) -> App:
 
 
 def stats_app(server: Server) -> App:
-    """Port 8081: stats, the profile, metrics and probes."""
+    """Port 8081: stats, the profile, metrics, announcements and probes."""
 
     async def stats(_scope: Scope, _receive: Receive) -> Answer:
         return Answer(200, server.stats())
@@ -126,6 +156,7 @@ def stats_app(server: Server) -> App:
             http.STATS_PATH: {"GET": stats},
             http.PROFILE_PATH: {"GET": _fixed(profile.encode(server.profile))},
             http.METRICS_PATH: {"GET": metrics},
+            http.ANNOUNCEMENT_PATH: {"POST": _announcement(server)},
             **_health(server),
         },
     )
@@ -136,6 +167,25 @@ def _health(server: Server) -> dict[str, dict[str, Route]]:
         return _ready(server, {})
 
     return {http.LIVE_PATH: {"GET": _fixed(b'{"live":true}')}, http.READY_PATH: {"GET": ready}}
+
+
+def _announcement(server: Server) -> Route:
+    bodies = BodyReader(ANNOUNCEMENT_BYTES_MAX, ANNOUNCEMENTS_AT_ONCE * ANNOUNCEMENT_BYTES_MAX)
+
+    async def announce(scope: Scope, receive: Receive) -> Answer:
+        try:
+            body = await bodies.read(scope, receive)
+        except RequestError:
+            server.metrics.announcement_refused(AnnouncementReason.Unread)
+            raise
+        refusal = server.take_announcement(body, _only(scope, _ANNOUNCEMENT_MAC))
+        if refusal is None:
+            return Answer(200, orjson.dumps(msgspec.to_builtins(server.announcements.said())))
+        if refusal.reason is AnnouncementReason.NotHigher:
+            return Answer(409, orjson.dumps({"error": refusal.error, "sequence": server.announcements.sequence}))
+        return failure(refusal.status, refusal.error)
+
+    return announce
 
 
 def _ready(server: Server, document: dict[str, object]) -> Answer:
@@ -156,8 +206,9 @@ def _is_infer(scope: Scope) -> bool:
     return path.endswith("/infer") and path.startswith(_MODELS) and scope["method"] == "POST"
 
 
-def _cohort(scope: Scope) -> str:
-    return valid_cohort([value for name, value in scope["headers"] if name == _COHORT])
+def _only(scope: Scope, header: bytes) -> str:
+    values = [value for name, value in scope["headers"] if name == header]
+    return values[0].decode("latin-1") if len(values) == 1 else ""
 
 
 def _allow(methods: dict[str, Route]) -> Headers:

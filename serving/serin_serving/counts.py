@@ -100,6 +100,9 @@ class _Cohort:
         self.rows = 0
         self.refused = 0
         self.failed = 0
+        self.callers = 0
+        self.repeated = 0
+        self.connections = 0
         self.latency = [0] * (len(LATENCY_BOUNDS_SECONDS) + 1)
         self.labels: dict[str, list[float]] = {}
         self.bins = bins
@@ -112,6 +115,9 @@ class _Cohort:
             rows=self.rows,
             refused=self.refused,
             failed=self.failed,
+            callers=self.callers,
+            repeated=self.repeated,
+            connections=self.connections,
             latency=list(self.latency),
             labels={
                 revision: LabelCounts(labelled=labelled, correct=correct)
@@ -134,7 +140,7 @@ class Counts:
         self.cohorts_dropped = 0
         self.labels_refused: dict[str, int] = {}
 
-    def answered(self, name: str, status: int, seconds: float, now: float) -> None:
+    def answered(self, name: str, status: int, seconds: float, now: float, *, told_apart: bool = False) -> None:
         """Count one inference request by its outcome; an empty cohort counts nowhere.
 
         Args:
@@ -142,16 +148,30 @@ class Counts:
             status: of the answer.
             seconds: from the request's arrival to its answer.
             now: Unix time in seconds.
+            told_apart: whether this is the first request of a caller that is told from others.
         """
         cohort = self._find(name, now)
         if cohort is None:
             return
         cohort.requests += 1
+        cohort.callers += told_apart
         cohort.latency[bisect_left(LATENCY_BOUNDS_SECONDS, seconds)] += 1
         if status >= 500:
             cohort.failed += 1
         elif status >= 400:
             cohort.refused += 1
+
+    def repeated(self, name: str, now: float) -> None:
+        """Count one further request of a caller, or one of a caller for whom there was no room."""
+        cohort = self._find(name, now)
+        if cohort is not None:
+            cohort.repeated += 1
+
+    def connected(self, name: str, now: float) -> None:
+        """Count one connection, at the first request of that cohort on it."""
+        cohort = self._find(name, now)
+        if cohort is not None:
+            cohort.connections += 1
 
     def predicted(self, name: str, matrix: Matrix, answers: Answers, now: float) -> None:
         """Count the rows of one request that was answered with predictions."""

@@ -11,10 +11,12 @@ import contextlib
 import logging
 import socket
 from collections.abc import Iterator
+from typing import Literal
 
 import uvicorn
 
 from serin_serving.app import App, inference_app, stats_app
+from serin_serving.connections import protocol
 from serin_serving.server import Server
 
 IN_FLIGHT_SECONDS_MAX = 20
@@ -29,11 +31,11 @@ _log = logging.getLogger(__name__)
 class Listener(uvicorn.Server):
     """A uvicorn server that leaves signals to the drain."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, http: type[asyncio.Protocol] | Literal["httptools"] = "httptools") -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=http,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -79,7 +81,8 @@ async def serve(
     server: Server, drain: Drain, inference: socket.socket, stats: socket.socket, drain_seconds: float
 ) -> None:
     """Answer on both sockets until the drain was asked for and is over, and the last answers are out."""
-    front, back = Listener(inference_app(server)), Listener(stats_app(server))
+    front = Listener(inference_app(server), protocol(server.connections))
+    back = Listener(stats_app(server))
     back_task = asyncio.create_task(back.serve(sockets=[stats]))
     front_task = asyncio.create_task(front.serve(sockets=[inference]))
     waiting = asyncio.create_task(drain.passed(drain_seconds))

@@ -171,10 +171,12 @@ class Feedback:
         return None
 
     def _count(self, claimed: PredictionId, item: Item) -> None:
+        if claimed.weight <= 0:
+            return
         self._counts.labelled(
             claimed.cohort,
             claimed.revision,
-            1 / claimed.rows,
+            claimed.weight / claimed.rows,
             correct=claimed.predictions[item.row] == item.label,
             predicted_at=claimed.predicted_at,
         )

@@ -50,6 +50,30 @@ class Metrics:
             [*names, "reason"],
             registry=self.registry,
         )
+        self.announcements = Counter(
+            metrics.SERVER_ANNOUNCEMENTS,
+            "Announcements that were taken.",
+            names,
+            registry=self.registry,
+        ).labels(*self._values)
+        self._announcements_refused = Counter(
+            metrics.SERVER_ANNOUNCEMENTS_REFUSED,
+            "Announcements refused, by reason.",
+            [*names, "reason"],
+            registry=self.registry,
+        )
+        self.callers = Counter(
+            metrics.SERVER_CALLERS,
+            "Callers counted, of those that the route tells apart: each once in a cohort.",
+            names,
+            registry=self.registry,
+        ).labels(*self._values)
+        self.callers_repeated = Counter(
+            metrics.SERVER_CALLERS_REPEATED,
+            "Further requests of callers that are told apart, and those of callers for whom there was no room.",
+            names,
+            registry=self.registry,
+        ).labels(*self._values)
         self.ready = Gauge(
             metrics.SERVER_READY,
             "1 while this server is ready, 0 while it drains.",
@@ -68,6 +92,10 @@ class Metrics:
     def label_refused(self, reason: str, count: int = 1) -> None:
         """Count refused or repeated labels."""
         self._refused.labels(*self._values, reason).inc(count)
+
+    def announcement_refused(self, reason: str) -> None:
+        """Count one refused announcement."""
+        self._announcements_refused.labels(*self._values, reason).inc()
 
     def encode(self) -> bytes:
         """The text exposition."""

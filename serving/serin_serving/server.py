@@ -6,10 +6,15 @@ import secrets
 import time
 from datetime import UTC, datetime
 
+import msgspec
+
 from serin_contract import ids, stats
+from serin_contract.keys import KeyRing
 from serin_contract.profile import Profile
+from serin_serving.announced import Announcements, Refusal
 from serin_serving.batching import Batcher
 from serin_serving.bins import Binner
+from serin_serving.connections import Connection, Connections
 from serin_serving.counts import Counts
 from serin_serving.feedback import Feedback, Receipt, decode_items
 from serin_serving.keys import Keys
@@ -19,7 +24,8 @@ from serin_serving.oip import decode_infer, encode_infer
 from serin_serving.recent import Recent
 from serin_serving.settings import Settings
 from serin_serving.startup import Loaded
-from serin_serving.wire import BodyReader
+from serin_serving.visits import CountedCallers, Visit, Visits
+from serin_serving.wire import BodyReader, Scope
 
 
 class Server:
@@ -34,6 +40,9 @@ class Server:
         self.bodies = BodyReader()
         self.metrics = Metrics(settings.deployment, settings.revision)
         self.metrics.ready.set(1)
+        self.connections = Connections()
+        self.announcements = Announcements(settings.pod_uid, self.connections)
+        self.visits = Visits(self.revision, self.announcements, CountedCallers())
         self._pod_uid = settings.pod_uid
         self._keys = keys
         # The random part tells two starts within one second apart.
@@ -43,7 +52,7 @@ class Server:
         self._batcher = Batcher(loaded.model.answer, threaded=loaded.slow)
         self._feedback = Feedback(loaded.model.signature, self.revision, self._counts, Recent())
 
-    async def infer(self, body: bytes, cohort: str) -> tuple[bytes, str]:
+    async def infer(self, body: bytes, visit: Visit) -> tuple[bytes, str]:
         """Answer one inference request: the JSON and the prediction id.
 
         The id is empty where it would be longer than readers take: thousands of rows with long class names.
@@ -56,19 +65,48 @@ class Server:
         alone = not self.model.takes_gaps and self.model.layout.has_gaps(request.matrix)
         answers = await self._batcher.submit(request.matrix, alone=alone)
         now = time.time()
-        ring = self._keys.ring(time.monotonic())
-        prediction_id = ids.sign(ring, self.revision, cohort, int(now), answers.values)
+        weight = 1.0 if visit.counted else 0.0
+        prediction_id = ids.sign(self.ring(), self.revision, visit.cohort, int(now), answers.values, weight)
         if len(prediction_id) > ids.ID_CHARS_MAX:
             prediction_id = ""
-        self._counts.predicted(cohort, request.matrix, answers, now)
+        if visit.counted:
+            self._counts.predicted(visit.cohort, request.matrix, answers, now)
         self.metrics.rows.inc(len(answers.values))
         signature = self.model.signature
         return encode_infer(self.name, self.revision, request, answers, signature, prediction_id), prediction_id
 
-    def answered(self, cohort: str, status: int, seconds: float) -> None:
+    def arrive(self, scope: Scope) -> Visit:
+        """Begin one inference request."""
+        return self.visits.arrive(scope, self.ring())
+
+    def answered(self, visit: Visit, status: int) -> None:
         """Count one inference request by its outcome."""
-        self._counts.answered(cohort, status, seconds, time.time())
+        seconds, now = time.perf_counter() - visit.arrived_at, time.time()
+        self.visits.requests += 1
         self.metrics.answered(status, seconds)
+        # A stale connection was made under another split and says nothing about this one.
+        if not self.connections.is_stale(visit.connection) and visit.connection.meets(visit.cohort):
+            self._counts.connected(visit.cohort, now)
+        if not visit.counted:
+            self._counts.repeated(visit.cohort, now)
+            self.metrics.callers_repeated.inc()
+            return
+        self._counts.answered(visit.cohort, status, seconds, now, told_apart=visit.told_apart)
+        if visit.told_apart and visit.cohort:
+            self.metrics.callers.inc()
+
+    def closes(self, connection: Connection) -> bool:
+        """Whether a caller on that connection is asked to make another."""
+        return self.draining or self.announcements.closes(connection)
+
+    def take_announcement(self, body: bytes, mac: str) -> Refusal | None:
+        """Let an announcement of the operator hold, or say why not."""
+        refusal = self.announcements.take(body, mac, self.ring())
+        if refusal is None:
+            self.metrics.announcements.inc()
+        else:
+            self.metrics.announcement_refused(refusal.reason)
+        return refusal
 
     def take_labels(self, body: bytes) -> Receipt:
         """Count posted labels.
@@ -77,7 +115,7 @@ class Server:
             RequestError: the body holds no list of labels.
         """
         items = decode_items(body)
-        receipt = self._feedback.take(items, self._keys.ring(time.monotonic()), time.time())
+        receipt = self._feedback.take(items, self.ring(), time.time())
         if receipt.accepted:
             self.metrics.feedback.inc(receipt.accepted)
         if receipt.duplicates:
@@ -88,7 +126,20 @@ class Server:
 
     def stats(self) -> bytes:
         """The stats document as JSON."""
-        return stats.encode(self._counts.snapshot(self.revision, self._pod_uid, self._started_at))
+        counted = self._counts.snapshot(self.revision, self._pod_uid, self._started_at)
+        return stats.encode(
+            msgspec.structs.replace(
+                counted,
+                requests=self.visits.requests,
+                in_flight=self.visits.in_flight,
+                idle_seconds=self.visits.idle_seconds,
+                announced=self.announcements.said(),
+            )
+        )
+
+    def ring(self) -> KeyRing:
+        """The keys in use."""
+        return self._keys.ring(time.monotonic())
 
     def start_draining(self) -> None:
         """Turn unready and ask every caller to connect elsewhere; requests go on being answered."""
