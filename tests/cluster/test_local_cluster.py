@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from serin_cli.cluster import binaries, netns, node_config, packages, teardown
+from serin_cli.cluster import binaries, metrics, netns, node_config, packages, teardown
 from serin_cli.cluster.access import Cluster
 from serin_cli.cluster.choose import Choice
 from serin_cli.cluster.errors import ClusterError
@@ -27,7 +27,7 @@ from serin_cli.cluster.up import Wishes, bring_up, clean, locked
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
-MODULES = (binaries.KUBERNETES, binaries.PAUSE, binaries.COREDNS, binaries.TRAEFIK)
+MODULES = (binaries.KUBERNETES, binaries.PAUSE, binaries.COREDNS, binaries.METRICS_SERVER, binaries.TRAEFIK)
 
 # Asks the cluster's name server for one name, and fails unless it answers with an address.
 NAME_QUERY = """
@@ -168,6 +168,20 @@ def test_a_pod_that_fails_is_told_by_its_log(cluster):
     cluster.kubectl("delete", "pod", "failing", "--wait=false")
 
 
+def test_an_autoscaler_learns_what_pods_use_and_scales_them(cluster):
+    metrics.wait_ready(cluster)
+    where = ["-n", "kube-system"]
+    name, cpu, memory = cluster.kubectl(*where, "top", "pod", "-l", "k8s-app=kube-dns", "--no-headers").split()
+    assert name.startswith("coredns-")
+    assert cpu.endswith("m")
+    assert int(memory.removesuffix("Mi")) > 0
+    # Any running program uses more memory than this, so as many pods are wanted as are allowed.
+    cluster.kubectl(*where, "autoscale", "deployment/coredns", "--memory=1Mi", "--min=1", "--max=2")
+    wanted = ["wait", "--for=jsonpath={.spec.replicas}=2", "deployment/coredns", "--timeout=60s"]
+    cluster.kubectl(*where, *wanted, timeout=70)
+    cluster.kubectl(*where, "delete", "hpa/coredns")
+
+
 def test_a_second_up_finds_the_cluster_running(cluster, paths):
     again = bring_up(paths, Choice("netns", "tested"), Wishes(with_operator=False), Progress())
     assert again == cluster
@@ -177,7 +191,16 @@ def test_one_kill_ends_every_process_and_nothing_is_left(cluster, paths, before)
     references = read_references(paths.processes)
     inside = [references["first"], *descendants(references["first"])]
     names = {Path(f"/proc/{process.pid}/comm").read_text().strip() for process in inside}
-    assert names > {"etcd", "kube-apiserver", "kubelet", "kube-proxy", "containerd", "traefik", "coredns"}
+    assert names > {
+        "etcd",
+        "kube-apiserver",
+        "kubelet",
+        "kube-proxy",
+        "containerd",
+        "traefik",
+        "coredns",
+        "metrics-server",
+    }
     os.kill(references["supervisor"].pid, signal.SIGKILL)
     assert wait_until(lambda: not any(process.alive() for process in inside), 15)
     assert teardown.stop(paths) is True

@@ -22,6 +22,7 @@ KUBERNETES_VERSION = "v1.37.2"
 TRAEFIK_VERSION = "v3.6.7"
 HELM_VERSION = "v4.3.1"
 COREDNS_VERSION = "v1.15.0"
+METRICS_SERVER_VERSION = "v0.9.0"
 GATEWAY_API_VERSION = "v1.4.0"
 _COMPONENT = "k8s.io/component-base/version"
 
@@ -76,6 +77,12 @@ HELM = Module(
     f"-s -w -X helm.sh/helm/v4/internal/version.version={HELM_VERSION}",
 )
 COREDNS = Module("coredns", f"CoreDNS {COREDNS_VERSION}", ("github.com/coredns/coredns",))
+METRICS_SERVER = Module(
+    "metrics-server",
+    f"metrics-server {METRICS_SERVER_VERSION}",
+    ("sigs.k8s.io/metrics-server/cmd/metrics-server",),
+    f"-s -w -X k8s.io/client-go/pkg/version.gitVersion={METRICS_SERVER_VERSION}",
+)
 PAUSE = Module("pause", "pause", (".",))
 
 # Set in full, so that nothing a user exports changes what is built.

@@ -8,16 +8,24 @@ from pathlib import Path
 from serin_cli.cluster.run import run
 
 VALID_DAYS = 365
+# As this the API server passes requests on to extensions of it. Whoever holds a certificate of this authority may
+# speak for any user, so it signs no other.
+FRONT_PROXY = "front-proxy-client"
+FRONT_PROXY_AUTHORITY = "front-proxy-ca"
 
 
 @dataclass(frozen=True)
 class Subject:
-    """Who a certificate speaks for; `names` are the addresses under which a server may be called."""
+    """Who a certificate speaks for; `names` are the addresses under which a server may be called.
+
+    `authority` signs it: the file name of one that `create` makes.
+    """
 
     file: str
     common_name: str
     organisation: str = ""
     names: tuple[str, ...] = ()
+    authority: str = "ca"
 
     def openssl_name(self) -> str:
         """Return the subject the way the openssl program wants it."""
@@ -58,16 +66,15 @@ def subjects(node: str, addresses: tuple[str, ...]) -> list[Subject]:
         Subject("scheduler", "system:kube-scheduler"),
         Subject("proxy", "system:kube-proxy"),
         Subject("admin", "serin-admin", "system:masters"),
+        Subject(FRONT_PROXY, FRONT_PROXY, authority=FRONT_PROXY_AUTHORITY),
     ]
 
 
 def create(directory: Path, wanted: list[Subject]) -> None:
-    """Make a new authority and all certificates in `directory`; keys are readable by their owner only."""
+    """Make new authorities and all certificates in `directory`; keys are readable by their owner only."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _key(directory / "ca.key")
-    authority = ["-x509", "-new", "-key", "ca.key", "-subj", "/CN=serin-local-cluster", "-out", "ca.crt"]
-    usage = ["-addext", "keyUsage=critical,keyCertSign,cRLSign,digitalSignature"]
-    run(["openssl", "req", *authority, "-days", str(VALID_DAYS), *usage], cwd=directory)
+    for authority in sorted({subject.authority for subject in wanted}):
+        _authority(directory, authority)
     for subject in wanted:
         _sign(directory, subject)
     # Service-account tokens have a key pair of their own, known to the API server and the controllers.
@@ -112,13 +119,21 @@ def _key(path: Path) -> None:
     run(["openssl", "genpkey", *algorithm, "-out", path])
 
 
+def _authority(directory: Path, name: str) -> None:
+    _key(directory / f"{name}.key")
+    wanted = ["-x509", "-new", "-key", f"{name}.key", "-subj", f"/CN=serin-local-cluster-{name}"]
+    usage = ["-addext", "keyUsage=critical,keyCertSign,cRLSign,digitalSignature"]
+    run(["openssl", "req", *wanted, "-out", f"{name}.crt", "-days", str(VALID_DAYS), *usage], cwd=directory)
+
+
 def _sign(directory: Path, subject: Subject) -> None:
     base = subject.file
     _key(directory / f"{base}.key")
     (directory / f"{base}.ext").write_text(subject.extensions())
     request = ["-new", "-key", f"{base}.key", "-subj", subject.openssl_name(), "-out", f"{base}.csr"]
     run(["openssl", "req", *request], cwd=directory)
-    signer = ["-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", str(VALID_DAYS)]
+    authority = subject.authority
+    signer = ["-CA", f"{authority}.crt", "-CAkey", f"{authority}.key", "-CAcreateserial", "-days", str(VALID_DAYS)]
     files = ["-in", f"{base}.csr", "-extfile", f"{base}.ext", "-out", f"{base}.crt"]
     run(["openssl", "x509", "-req", *files, *signer], cwd=directory)
 

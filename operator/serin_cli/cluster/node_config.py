@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from serin_cli.cluster import addresses
+from serin_cli.cluster import addresses, certificates
 from serin_cli.cluster.paths import Paths
 
 PAUSE_IMAGE = "localhost/serin-pause:1"
@@ -219,7 +219,27 @@ def _api_server(paths: Paths, kubernetes: Path) -> Component:
         "profiling": "false",
     }
     ready = f"https://127.0.0.1:{addresses.API_PORT}/readyz"
-    return Component("kube-apiserver", (f"{kubernetes}/kube-apiserver", *_flags(flags)), ready=ready)
+    argv = (f"{kubernetes}/kube-apiserver", *_flags(flags), *_flags(_extension_flags(paths)))
+    return Component("kube-apiserver", argv, ready=ready)
+
+
+def _extension_flags(paths: Paths) -> dict[str, str]:
+    """Return how the API server hands requests to extensions of it, such as the one for metrics.
+
+    It tells them in headers who asks, and they believe a caller with the one certificate for that.
+    """
+    pki = paths.certificates
+    return {
+        "requestheader-client-ca-file": f"{pki}/{certificates.FRONT_PROXY_AUTHORITY}.crt",
+        "requestheader-allowed-names": certificates.FRONT_PROXY,
+        "requestheader-username-headers": "X-Remote-User",
+        "requestheader-group-headers": "X-Remote-Group",
+        "requestheader-extra-headers-prefix": "X-Remote-Extra-",
+        "proxy-client-cert-file": f"{pki}/{certificates.FRONT_PROXY}.crt",
+        "proxy-client-key-file": f"{pki}/{certificates.FRONT_PROXY}.key",
+        # To a pod's address at once, so that kube-proxy need not have heard of it.
+        "enable-aggregator-routing": "true",
+    }
 
 
 def _controller_manager(paths: Paths, kubernetes: Path) -> Component:

@@ -6,11 +6,12 @@ from serin_cli.cluster.node_config import PAUSE_IMAGE
 from serin_cli.cluster.paths import Paths
 from serin_cli.cluster.progress import Progress
 
-# Traefik's takes the public image's name, as it stands in for it: one manifest serves every kind of cluster.
+# Some take the public image's name, as they stand in for it: one manifest serves every kind of cluster.
 TAGS = {
     "pause": PAUSE_IMAGE,
     "traefik": f"docker.io/library/traefik:{binaries.TRAEFIK_VERSION}",
     "coredns": f"localhost/serin-coredns:{binaries.COREDNS_VERSION}",
+    "metrics-server": f"registry.k8s.io/metrics-server/metrics-server:{binaries.METRICS_SERVER_VERSION}",
 }
 
 

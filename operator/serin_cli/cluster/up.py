@@ -10,6 +10,7 @@ from serin_cli.cluster import (
     containerd,
     dns,
     gateway,
+    metrics,
     netns,
     operator_install,
     packages,
@@ -53,6 +54,7 @@ def bring_up(paths: Paths, choice: Choice, wishes: Wishes, progress: Progress) -
     cluster = running or _make(paths, choice, wishes, progress)
     if cluster.mode == "netns":
         _complete_netns(cluster, progress)
+    metrics.install(cluster, progress)
     if wishes.with_gateway:
         gateway.install(cluster, progress)
     if wishes.with_operator:
@@ -110,7 +112,7 @@ def _make(paths: Paths, choice: Choice, wishes: Wishes, progress: Progress) -> C
 def _make_netns(paths: Paths, choice: Choice, wishes: Wishes, progress: Progress) -> Cluster:
     packages.install_missing(progress)
     # All is built before anything runs, as the compiler would leave the cluster no processor.
-    modules = [binaries.KUBERNETES, binaries.PAUSE, binaries.COREDNS, binaries.HELM]
+    modules = [binaries.KUBERNETES, binaries.PAUSE, binaries.COREDNS, binaries.METRICS_SERVER, binaries.HELM]
     modules += [binaries.TRAEFIK] if wishes.with_gateway else []
     for module in modules:
         binaries.build(module, paths, progress)

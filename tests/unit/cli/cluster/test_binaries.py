@@ -8,6 +8,14 @@ from serin_cli.cluster.errors import ClusterError
 from serin_cli.cluster.paths import Paths
 from serin_cli.cluster.toolchain import parse_go_version
 
+BUILT = [
+    binaries.KUBERNETES,
+    binaries.TRAEFIK,
+    binaries.HELM,
+    binaries.COREDNS,
+    binaries.METRICS_SERVER,
+]
+
 
 @dataclass(frozen=True)
 class LocalModule(binaries.Module):
@@ -55,7 +63,7 @@ def test_programs_are_named_after_their_packages():
     assert binaries.COREDNS.programs == ("coredns",)
 
 
-@pytest.mark.parametrize("module", [binaries.KUBERNETES, binaries.TRAEFIK, binaries.HELM, binaries.COREDNS])
+@pytest.mark.parametrize("module", BUILT)
 def test_every_built_package_is_a_pinned_tool(module):
     pinned = (module.directory / "go.mod").read_text()
     assert (module.directory / "go.sum").stat().st_size > 0
@@ -71,6 +79,7 @@ def test_every_built_package_is_a_pinned_tool(module):
         (binaries.TRAEFIK, f"sigs.k8s.io/gateway-api {binaries.GATEWAY_API_VERSION}"),
         (binaries.HELM, f"helm.sh/helm/v4 {binaries.HELM_VERSION}"),
         (binaries.COREDNS, f"github.com/coredns/coredns {binaries.COREDNS_VERSION}"),
+        (binaries.METRICS_SERVER, f"sigs.k8s.io/metrics-server {binaries.METRICS_SERVER_VERSION}"),
     ],
 )
 def test_the_versions_told_are_the_versions_pinned(module, required):

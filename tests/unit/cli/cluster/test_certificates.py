@@ -20,9 +20,18 @@ def openssl(*words, cwd):
     return done.stdout
 
 
-@pytest.mark.parametrize("file", [subject.file for subject in certificates.subjects("node", ())])
-def test_the_authority_vouches_for_every_certificate(pki, file):
-    assert "OK" in openssl("verify", "-x509_strict", "-CAfile", "ca.crt", f"{file}.crt", cwd=pki)
+@pytest.mark.parametrize("subject", certificates.subjects("node", ()), ids=lambda subject: subject.file)
+def test_its_authority_vouches_for_every_certificate(pki, subject):
+    authority = f"{subject.authority}.crt"
+    assert "OK" in openssl("verify", "-x509_strict", "-CAfile", authority, f"{subject.file}.crt", cwd=pki)
+
+
+def test_who_may_speak_for_any_user_has_an_authority_alone():
+    signed = {}
+    for subject in certificates.subjects("node", ()):
+        signed.setdefault(subject.authority, []).append(subject.file)
+    assert signed[certificates.FRONT_PROXY_AUTHORITY] == [certificates.FRONT_PROXY]
+    assert len(signed["ca"]) > 1
 
 
 def test_the_api_server_may_be_called_by_all_its_addresses(pki):
@@ -43,7 +52,7 @@ def test_the_kubelet_speaks_as_a_node(pki):
 
 def test_keys_are_for_their_owner_only(pki):
     keys = list(pki.glob("*.key"))
-    assert len(keys) == 9
+    assert len(keys) == 11
     assert all(path.stat().st_mode & 0o077 == 0 for path in keys)
 
 

@@ -7,6 +7,7 @@ import yaml
 
 from serin_cli.cluster import addresses
 from serin_cli.cluster.gateway import MANIFESTS
+from serin_cli.cluster.metrics import API_SERVICE
 from serin_cli.cluster.others import KIND_GATEWAY_PORT
 from serin_cli.cluster.program_images import TAGS
 
@@ -26,6 +27,11 @@ def gateway():
 @pytest.fixture(scope="module")
 def dns():
     return objects("dns.yaml")
+
+
+@pytest.fixture(scope="module")
+def metrics():
+    return objects("metrics.yaml")
 
 
 def test_listener_entry_point_and_service_have_one_port(gateway):
@@ -53,7 +59,9 @@ def test_the_name_server_has_the_address_that_pods_ask(dns):
     assert dns["Service", "kube-dns"]["spec"]["clusterIP"] == addresses.DNS_SERVICE
 
 
-@pytest.mark.parametrize(("manifest", "program"), [("gateway", "traefik"), ("dns", "coredns")])
+@pytest.mark.parametrize(
+    ("manifest", "program"), [("gateway", "traefik"), ("dns", "coredns"), ("metrics", "metrics-server")]
+)
 def test_pods_run_the_images_that_are_built_and_are_restricted(request, manifest, program):
     pod = request.getfixturevalue(manifest)["Deployment", program]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
@@ -62,6 +70,11 @@ def test_pods_run_the_images_that_are_built_and_are_restricted(request, manifest
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert container["securityContext"]["allowPrivilegeEscalation"] is False
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_the_metrics_api_that_is_waited_for_is_the_one_that_is_served(metrics):
+    service = metrics["APIService", API_SERVICE.partition("/")[2]]["spec"]["service"]
+    assert metrics["Service", service["name"]]["metadata"]["namespace"] == service["namespace"]
 
 
 def test_routes_of_every_namespace_may_join_the_gateway(gateway):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from serin_cli.cluster import addresses, node_config
+from serin_cli.cluster import addresses, certificates, node_config
 from serin_cli.cluster.paths import Paths
 
 PATHS = Paths("serin", Path("/cache"))
@@ -49,6 +49,16 @@ def test_programs_start_in_an_order_in_which_each_finds_what_it_needs():
     assert names.index("etcd") < names.index("kube-apiserver") < names.index("kube-controller-manager")
     assert names.index("containerd") < names.index("kubelet")
     assert set(names) > {"kube-scheduler", "kube-proxy"}
+
+
+def test_the_api_server_believes_and_uses_the_certificate_that_is_made_for_its_extensions():
+    (server,) = (it for it in node_config.components(PATHS, Path("/bin"), SYSTEM) if it.name == "kube-apiserver")
+    flags = dict(word.removeprefix("--").split("=", 1) for word in server.argv[1:])
+    made = {subject.file: subject for subject in certificates.subjects("serin", ())}
+    used = made[Path(flags["proxy-client-cert-file"]).stem]
+    assert flags["requestheader-allowed-names"] == used.common_name
+    assert Path(flags["requestheader-client-ca-file"]).stem == used.authority
+    assert flags["requestheader-client-ca-file"] != flags["client-ca-file"]
 
 
 def test_every_program_is_named_by_its_full_path():
