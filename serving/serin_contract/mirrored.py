@@ -16,6 +16,13 @@ from serin_contract.ids import Prediction
 from serin_contract.keys import KeyRing
 
 MAC_BYTES = 16
+NONCE_BYTES = 12
+BODY_BYTES_MAX = 1024 * 1024
+"""A request with a larger body is not mirrored."""
+MIRRORED_BYTES_MAX = 2 * 1024 * 1024
+"""The whole message: the body and what was answered."""
+AGE_SECONDS_MAX = 30.0
+"""How far `sent_at` may lie from the receiver's clock, either way."""
 _PERSON = b"serin-mirrored"
 
 
@@ -26,11 +33,18 @@ class Mirrored(msgspec.Struct, frozen=True):
     body: bytes
     """As the caller sent it."""
     predictions: list[Prediction]
-    """Stable's answer: class or value for each of the m rows."""
+    """Stable's answer: class or value for each of the m rows. Empty where stable failed: the candidate then
+    counts the request, so that errors are counted over the same requests in both arms, and compares nothing."""
     sent_at: float
     """Unix time in seconds at which stable answered; an old one is refused, so that none counts twice."""
     nonce: bytes
-    """Tells two equal requests apart, and one from its repetition."""
+    """NONCE_BYTES that tell two equal requests apart, and one from its repetition."""
+    tolerance: float = 0.0
+    """As in the order: two numbers a and b agree within tolerance · max(|a|, |b|)."""
+
+
+class ForgedError(ValueError):
+    """The message was not signed under a key of this deployment."""
 
 
 def encode(mirrored: Mirrored, ring: KeyRing) -> tuple[bytes, str]:
@@ -43,12 +57,13 @@ def decode(data: bytes, mac: str, ring: KeyRing) -> Mirrored:
     """Read a message whose MAC holds.
 
     Raises:
-        ValueError: it is not signed by us, or no mirrored request; the text never quotes it.
+        ForgedError: it is not signed by us.
+        ValueError: it is no mirrored request; the text never quotes it.
     """
     key_id, _, claimed = mac.partition(".")
     key = ring.key(key_id)
     if key is None or not hmac.compare_digest(_mac(key, data), claimed):
-        raise ValueError("the signature of this mirrored request does not hold")
+        raise ForgedError("the signature of this mirrored request does not hold")
     try:
         return msgspec.msgpack.decode(data, type=Mirrored)
     except msgspec.MsgspecError as error:
