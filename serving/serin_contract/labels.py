@@ -23,6 +23,7 @@ ENV_BUNDLE_DIGEST = "SERIN_BUNDLE_DIGEST"
 ENV_KEYS_FILE = "SERIN_KEYS_FILE"
 ENV_STABLE_PROFILE_FILE = "SERIN_STABLE_PROFILE_FILE"
 ENV_DRAIN_SECONDS = "SERIN_DRAIN_SECONDS"
+ENV_LONGEST_REQUEST_SECONDS = "SERIN_LONGEST_REQUEST_SECONDS"
 
 MODEL_MOUNT = "/mnt/model"
 KEYS_MOUNT = "/etc/serin/keys"
@@ -33,3 +34,6 @@ TERMINATION_LOG = "/dev/termination-log"
 
 DRAIN_SECONDS = 5
 """How long a server goes on accepting after SIGTERM, so that endpoint removal can spread."""
+
+LONGEST_REQUEST_SECONDS = 30
+"""How long an ending server waits for running requests once it accepts no more."""

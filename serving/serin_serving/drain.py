@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import socket
 from collections.abc import Iterator
 from typing import Literal
@@ -19,8 +20,8 @@ from serin_serving.app import App, inference_app, stats_app
 from serin_serving.connections import protocol
 from serin_serving.server import Server
 
-IN_FLIGHT_SECONDS_MAX = 20
-"""How long requests that are being answered may take once nothing is accepted any more."""
+STATS_SECONDS_MAX = 2
+"""How long the last answers on the stats port may take: only the operator asks there."""
 
 KEEP_ALIVE_SECONDS = 75
 """Longer than proxies keep idle connections, so that they close them and not this server."""
@@ -31,7 +32,10 @@ _log = logging.getLogger(__name__)
 class Listener(uvicorn.Server):
     """A uvicorn server that leaves signals to the drain."""
 
-    def __init__(self, app: App, http: type[asyncio.Protocol] | Literal["httptools"] = "httptools") -> None:
+    def __init__(
+        self, app: App, in_flight_seconds: float, http: type[asyncio.Protocol] | Literal["httptools"] = "httptools"
+    ) -> None:
+        """`in_flight_seconds` is how long requests that are being answered may take once nothing is accepted."""
         super().__init__(
             uvicorn.Config(
                 app,
@@ -43,7 +47,7 @@ class Listener(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=IN_FLIGHT_SECONDS_MAX,
+                timeout_graceful_shutdown=math.ceil(in_flight_seconds),
             )
         )
 
@@ -78,11 +82,16 @@ class Drain:
 
 
 async def serve(
-    server: Server, drain: Drain, inference: socket.socket, stats: socket.socket, drain_seconds: float
+    server: Server,
+    drain: Drain,
+    inference: socket.socket,
+    stats: socket.socket,
+    drain_seconds: float,
+    longest_request_seconds: float,
 ) -> None:
     """Answer on both sockets until the drain was asked for and is over, and the last answers are out."""
-    front = Listener(inference_app(server), protocol(server.connections))
-    back = Listener(stats_app(server))
+    front = Listener(inference_app(server), longest_request_seconds, protocol(server.connections))
+    back = Listener(stats_app(server), STATS_SECONDS_MAX)
     back_task = asyncio.create_task(back.serve(sockets=[stats]))
     front_task = asyncio.create_task(front.serve(sockets=[inference]))
     waiting = asyncio.create_task(drain.passed(drain_seconds))

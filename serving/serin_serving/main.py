@@ -84,7 +84,7 @@ def serve(env: Mapping[str, str]) -> None:
         end = drain.Drain(server)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, end.ask)
-        await drain.serve(server, end, inference, stats, configured.drain_seconds)
+        await drain.serve(server, end, inference, stats, configured.drain_seconds, configured.longest_request_seconds)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run())

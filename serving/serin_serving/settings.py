@@ -35,6 +35,8 @@ class Settings(msgspec.Struct, frozen=True):
     keys_file: Path
     stable_profile_file: Path | None
     drain_seconds: float
+    longest_request_seconds: float = labels.LONGEST_REQUEST_SECONDS
+    """How long running requests are waited for once nothing is accepted any more."""
     inference_port: int = http.INFERENCE_PORT
     """0 takes a free port; the log line of the start names it."""
     stats_port: int = http.STATS_PORT
@@ -68,6 +70,7 @@ def from_env(env: Mapping[str, str]) -> Settings:
         keys_file=Path(env.get(labels.ENV_KEYS_FILE, f"{labels.KEYS_MOUNT}/{labels.KEYS_FILE}")),
         stable_profile_file=Path(stable_profile) if stable_profile else None,
         drain_seconds=_seconds(env, labels.ENV_DRAIN_SECONDS, labels.DRAIN_SECONDS),
+        longest_request_seconds=_seconds(env, labels.ENV_LONGEST_REQUEST_SECONDS, labels.LONGEST_REQUEST_SECONDS),
         inference_port=_port(env, ENV_INFERENCE_PORT, http.INFERENCE_PORT),
         stats_port=_port(env, ENV_STATS_PORT, http.STATS_PORT),
         host=env.get(ENV_HOST, ""),

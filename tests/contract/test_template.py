@@ -13,9 +13,12 @@ from tests.support.bundles import digest
 from tests.unit.serving.running import Case, Running
 
 from serin_contract import labels, metrics
+from serin_operator.api import durations
+from serin_operator.api.deployment import Serving
 from serin_operator.decide import templates
 from serin_operator.runtime.metrics import Metrics
 from serin_serving import settings
+from serin_serving.drain import STATS_SECONDS_MAX
 
 DIGEST = f"sha256:{'a' * 64}"
 SERVER_METRICS = {value for name, value in vars(metrics).items() if name.startswith("SERVER_")}
@@ -80,10 +83,18 @@ def test_the_server_answers_the_probe(arms: Arms, container: dict[str, Any], pro
     assert reply.status == 200
 
 
-def test_the_grace_period_outlasts_drain_and_longest_request(pod: dict[str, Any]) -> None:
-    from serin_serving.drain import IN_FLIGHT_SECONDS_MAX
+ENDINGS: list[dict[str, Any]] = [{}, {"drain": "9s"}, {"longestRequest": "2m"}, {"drain": "1s", "longestRequest": "1s"}]
 
-    assert pod["terminationGracePeriodSeconds"] > labels.DRAIN_SECONDS + IN_FLIGHT_SECONDS_MAX
+
+@pytest.mark.parametrize("serving", ENDINGS, ids=str)
+def test_the_grace_period_outlasts_what_the_server_waits_for(serving: dict[str, Any]) -> None:
+    asked = spec().model_copy(update={"serving": Serving.model_validate(serving)})
+    pod = templates.serving_template("wine", CANDIDATE, asked, DIGEST, IMAGE)["spec"]
+    read = settings.from_env(environment(pod["containers"][0]))
+    assert durations.text(read.drain_seconds) == serving.get("drain", "5s")
+    assert durations.text(read.longest_request_seconds) == serving.get("longestRequest", "30s")
+    waits = read.drain_seconds + read.longest_request_seconds + STATS_SECONDS_MAX
+    assert pod["terminationGracePeriodSeconds"] > waits
 
 
 def test_the_termination_log_is_where_the_kubelet_looks(container: dict[str, Any]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from serin_contract import labels
+
 _HOST_NAMESPACES = ("hostNetwork", "hostPID", "hostIPC")
 _VOLUMES = frozenset({"configMap", "secret", "emptyDir", "persistentVolumeClaim", "projected", "downwardAPI"})
 
@@ -19,6 +21,8 @@ def objection(manifest: Mapping[str, Any]) -> str | None:
         case _:
             return None
     said = next(_objections(pod), None)
+    if said is None and manifest["kind"] == "Deployment":
+        said = _cut_off(pod)
     if said is None:
         return None
     return f"{manifest['kind']} {manifest['metadata']['name']} is not applied: {said}"
@@ -63,3 +67,24 @@ def _container_objections(shared: Mapping[str, Any], container: Mapping[str, Any
         yield "must drop ALL capabilities and add none"
     if any(port.get("hostPort") for port in container.get("ports") or ()):
         yield "must not take a port of the node"
+
+
+def _cut_off(pod: Mapping[str, Any]) -> str | None:
+    """A grace that ends before drain and longest request are over would lose the requests that still run."""
+    given = {
+        variable.get("name"): variable.get("value")
+        for container in pod.get("containers") or ()
+        for variable in container.get("env") or ()
+    }
+    try:
+        drain = float(given.get(labels.ENV_DRAIN_SECONDS) or labels.DRAIN_SECONDS)
+        longest = float(given.get(labels.ENV_LONGEST_REQUEST_SECONDS) or labels.LONGEST_REQUEST_SECONDS)
+        grace = float(pod.get("terminationGracePeriodSeconds", 0))
+    except (TypeError, ValueError):
+        return "its drain, longest request and grace must be numbers of seconds"
+    if grace >= drain + longest:
+        return None
+    return (
+        f"its pods would be killed {grace:g} s after they are told to end, but drain ({drain:g} s) and longest request "
+        f"({longest:g} s) take {drain + longest:g} s; requests would be cut off"
+    )

@@ -1,6 +1,6 @@
 """What makes a revision the same revision: the model and the serving fields that shape its pods.
 
-Replicas, traffic, roll-out, gates and `paused` are policy and not part of it: changing them starts no trial.
+Replicas, autoscaling, traffic, roll-out, gates and `paused` are policy and not part of it: changing them starts no trial.
 The operator's default image is not part of it either, so that an upgrade of the operator starts none.
 """
 
@@ -19,7 +19,7 @@ def identity(spec: ModelDeploymentSpec) -> str:
     shape = {
         "model": spec.model.model_dump(mode="json", by_alias=True, exclude_none=True),
         "serving": (
-            spec.serving.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"replicas"})
+            spec.serving.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"replicas", "autoscaling"})
             if spec.serving
             else {}
         ),

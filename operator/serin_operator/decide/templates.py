@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from serin_contract import http, labels
-from serin_operator.api.deployment import ModelDeploymentSpec
+from serin_operator.api import durations
+from serin_operator.api.deployment import ModelDeploymentSpec, Serving
 from serin_operator.decide import identity
 
 USER_ID = 65532
-REQUEST_SECONDS_MAX = 30
-"""The longest request that a drain waits for."""
-
-GRACE_SECONDS = labels.DRAIN_SECONDS + REQUEST_SECONDS_MAX + 5
+GRACE_MARGIN_SECONDS = 5
+"""From the end of the longest request to the kill: to close what is open and write the last lines."""
 
 
 def pod_labels(deployment: str, revision: str, purpose: str) -> dict[str, str]:
@@ -43,7 +42,8 @@ def serving_template(
     }
     return {
         "metadata": {"labels": pod_labels(deployment, revision, "serve")},
-        "spec": _pod_spec(deployment, revision, spec, container) | {"terminationGracePeriodSeconds": GRACE_SECONDS},
+        "spec": _pod_spec(deployment, revision, spec, container)
+        | {"terminationGracePeriodSeconds": _grace_seconds(spec.serving)},
     }
 
 
@@ -104,8 +104,11 @@ def _environment(deployment: str, revision: str, spec: ModelDeploymentSpec, dige
         labels.ENV_BUNDLE_DIR: bundle_directory(spec.model.uri),
         labels.ENV_KEYS_FILE: f"{labels.KEYS_MOUNT}/{labels.KEYS_FILE}",
         labels.ENV_STABLE_PROFILE_FILE: f"{labels.STABLE_PROFILE_MOUNT}/{labels.STABLE_PROFILE_FILE}",
-        labels.ENV_DRAIN_SECONDS: str(labels.DRAIN_SECONDS),
+        labels.ENV_DRAIN_SECONDS: str(_drain_seconds(spec.serving)),
     }
+    if spec.serving and spec.serving.longest_request:
+        # Named only where it was asked for: a template of every earlier version stays as it is.
+        own[labels.ENV_LONGEST_REQUEST_SECONDS] = str(_longest_request_seconds(spec.serving))
     if digest is not None:
         own[labels.ENV_BUNDLE_DIGEST] = digest
     asked = spec.serving.env if spec.serving and spec.serving.env else ()
@@ -117,6 +120,23 @@ def _environment(deployment: str, revision: str, spec: ModelDeploymentSpec, dige
         *({"name": name, "value": value} for name, value in own.items()),
         *({"name": variable.name, "value": variable.value} for variable in asked),
     ]
+
+
+def _drain_seconds(serving: Serving | None) -> int:
+    asked = serving.drain if serving else None
+    return labels.DRAIN_SECONDS if asked is None else round(durations.seconds(asked))
+
+
+def _longest_request_seconds(serving: Serving | None) -> int:
+    asked = serving.longest_request if serving else None
+    return labels.LONGEST_REQUEST_SECONDS if asked is None else round(durations.seconds(asked))
+
+
+def _grace_seconds(serving: Serving | None) -> int:
+    asked = serving.termination_grace if serving else None
+    if asked is not None:
+        return round(durations.seconds(asked))
+    return _drain_seconds(serving) + _longest_request_seconds(serving) + GRACE_MARGIN_SECONDS
 
 
 def _mounts(spec: ModelDeploymentSpec) -> list[dict[str, Any]]:

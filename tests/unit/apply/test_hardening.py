@@ -86,3 +86,28 @@ def test_what_is_refused(path: str, value: Any, said: str) -> None:
     assert refused is not None
     assert refused.startswith("Deployment m-1 is not applied: ")
     assert said in refused
+
+
+@pytest.mark.parametrize(
+    ("sentence", "path", "value", "refused"),
+    [
+        ("a grace that covers both to the second", "terminationGracePeriodSeconds", 35, False),
+        ("a grace that ends within the longest request", "terminationGracePeriodSeconds", 34, True),
+        ("no grace at all", "terminationGracePeriodSeconds", None, True),
+        ("a longer drain", "containers.0.env", {"name": "SERIN_DRAIN_SECONDS", "value": "11"}, True),
+        ("a longer request", "containers.0.env", {"name": "SERIN_LONGEST_REQUEST_SECONDS", "value": "36"}, True),
+        ("a drain that is no number", "containers.0.env", {"name": "SERIN_DRAIN_SECONDS", "value": "soon"}, True),
+    ],
+)
+def test_a_stored_template_that_cuts_requests_off_is_refused(
+    sentence: str, path: str, value: Any, refused: bool
+) -> None:
+    item = changed(path, value) if not path.endswith("env") else with_variable(value)
+    assert (objection(item) is not None) == refused, sentence
+
+
+def with_variable(variable: dict[str, str]) -> dict[str, Any]:
+    item = copy.deepcopy(deployment())
+    container = item["spec"]["template"]["spec"]["containers"][0]
+    container["env"] = [known for known in container["env"] if known["name"] != variable["name"]] + [variable]
+    return item

@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from serin_contract import announcements
+from serin_contract.announcements import Announcement
+from serin_contract.keys import KeyRing
 from serin_serving import drain, startup
 from serin_serving.keys import Keys
 from serin_serving.server import Server
@@ -59,6 +62,7 @@ class Running:
     inference_port: int
     stats_port: int
     cohorts: int = field(default=0)
+    announced: int = field(default=0)
 
     def call(self, method: str, path: str, body: Any = None, *, stats: bool = False, **headers: str) -> Reply:
         """One request on a fresh connection; `headers` have '_' for '-'."""
@@ -87,6 +91,13 @@ class Running:
         """A name that no other test uses."""
         self.cohorts += 1
         return f"test.{self.cohorts}.x"
+
+    def announce(self, ring: KeyRing, **announcement: Any) -> Reply:
+        """Announce to this pod; the sequence is the next one where none is given."""
+        self.announced += 1
+        document = Announcement(**{"pod_uid": "pod-1", "sequence": self.announced, **announcement})
+        body, mac = announcements.encode(document, ring)
+        return self.call("POST", "/serin/v1/announcement", body, stats=True, x_serin_announcement_mac=mac)
 
     def stats(self) -> Any:
         return self.call("GET", "/serin/v1/stats", stats=True).json
@@ -121,7 +132,7 @@ def run(case: Case, keys_file: Path, **changes: Any) -> Iterator[Running]:
         server = Server(configured, loaded, Keys(keys_file, time.monotonic()))
         end = drain.Drain(server)
         started.set_result((asyncio.get_running_loop(), end))
-        await drain.serve(server, end, inference, stats, configured.drain_seconds)
+        await drain.serve(server, end, inference, stats, configured.drain_seconds, configured.longest_request_seconds)
 
     thread = threading.Thread(target=lambda: asyncio.run(main()))
     thread.start()
