@@ -88,6 +88,10 @@ class CandidateStatus(ApiModel):
         int, Field(description="Index of the step; -1 before the first, the number of steps while promoting.")
     ] = -1
     cohort: Annotated[str | None, Field(max_length=128, description="Cohort of the requests split now.")] = None
+    shadow_cohort: Annotated[
+        str | None,
+        Field(max_length=160, description="Cohort of the requests copied to the candidate in a shadow step."),
+    ] = None
     cohort_number: Annotated[int, Field(description="Rises at every change of weight and never repeats.")] = 0
     step_started_at: Annotated[
         Timestamp | None,

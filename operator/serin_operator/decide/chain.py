@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from serin_operator.api.deployment import CandidateStatus
-from serin_operator.decide import narrowing, widening
+from serin_operator.decide import narrowing, shadow, widening
 from serin_operator.decide.draft import Draft, Situation
 from serin_operator.decide.trial import Trial, judged, with_evidence
 
@@ -25,8 +25,10 @@ CHECKS: tuple[Check, ...] = (
     widening.lacks_route,
     widening.introduces,
     widening.widens,
+    shadow.begins,
     widening.confirms,
     widening.settles,
+    shadow.holds,
     widening.holds,
     widening.steps,
 )

@@ -49,6 +49,7 @@ def end(
             "outcome": outcome,
             "weight": 0,
             "cohort": None,
+            "shadow_cohort": None,
             "step_started_at": None,
             "paused_since": None,
         }

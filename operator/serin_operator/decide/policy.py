@@ -9,9 +9,11 @@ from typing import Literal
 from serin_operator.api import durations
 from serin_operator.api.deployment import (
     AccuracyGate,
+    AgreementGate,
     ErrorRateGate,
     Mode,
     ModelDeploymentSpec,
+    Step,
 )
 
 DEFAULT_STEPS = ((5, 600.0), (25, 600.0), (50, 600.0))
@@ -20,6 +22,7 @@ REVISION_HISTORY_LIMIT = 10
 AVAILABILITY = "availability"
 ACCURACY = "accuracy"
 ERROR_RATE = "errorRate"
+AGREEMENT = "agreement"
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,10 @@ class StepPolicy:
     """One step: weight in percent, and how long it lasts at least."""
 
     weight: int
+    """0 in a shadow step."""
     for_seconds: float
+    shadow_percent: int | None = None
+    """Percent of the requests that are copied to the candidate."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,16 @@ class ErrorRatePolicy:
 
 
 @dataclass(frozen=True)
+class AgreementPolicy:
+    """The agreement gate in numbers."""
+
+    mode: Mode
+    minimum: float
+    tolerance: float
+    """Relative difference up to which two numbers count as equal."""
+
+
+@dataclass(frozen=True)
 class Policy:
     """How a trial is run and judged."""
 
@@ -60,21 +76,25 @@ class Policy:
     false_rollback_budget: float
     accuracy: AccuracyPolicy | None
     error_rate: ErrorRatePolicy | None
+    agreement: AgreementPolicy | None
+    """Observed by itself in a trial with a shadow step that names no such gate."""
     revision_history_limit: int
     paused: bool
 
     @property
     def enforced(self) -> tuple[str, ...]:
         """Names of the gates that share the budget: the statistical ones in Enforce mode."""
-        gates = ((ACCURACY, self.accuracy), (ERROR_RATE, self.error_rate))
-        return tuple(name for name, gate in gates if gate is not None and gate.mode == "Enforce")
+        return tuple(name for name, gate in self._gates if gate is not None and gate.mode == "Enforce")
 
     @property
     def shares(self) -> dict[str, float]:
         """The budget split evenly over the enforced gates; observed gates are shown at the same share."""
         share = self.false_rollback_budget / max(1, len(self.enforced))
-        gates = ((ACCURACY, self.accuracy), (ERROR_RATE, self.error_rate))
-        return {name: share for name, gate in gates if gate is not None}
+        return {name: share for name, gate in self._gates if gate is not None}
+
+    @property
+    def _gates(self) -> tuple[tuple[str, AccuracyPolicy | ErrorRatePolicy | AgreementPolicy | None], ...]:
+        return ((ACCURACY, self.accuracy), (ERROR_RATE, self.error_rate), (AGREEMENT, self.agreement))
 
     @property
     def hash(self) -> str:
@@ -86,6 +106,7 @@ class Policy:
             self.false_rollback_budget,
             self.accuracy,
             self.error_rate,
+            self.agreement,
         )
         return hashlib.sha256(repr(judged).encode()).hexdigest()[:12]
 
@@ -94,7 +115,7 @@ def resolve(spec: ModelDeploymentSpec) -> Policy:
     """The policy of a valid spec."""
     rollout = spec.rollout
     if rollout is not None and rollout.steps is not None:
-        steps = tuple(StepPolicy(step.weight or 0, durations.seconds(step.for_)) for step in rollout.steps)
+        steps = tuple(_step(step) for step in rollout.steps)
     else:
         steps = tuple(StepPolicy(weight, for_seconds) for weight, for_seconds in DEFAULT_STEPS)
     deadline = rollout.deadline if rollout is not None else None
@@ -110,8 +131,25 @@ def resolve(spec: ModelDeploymentSpec) -> Policy:
         ),
         accuracy=_accuracy(spec.gates.accuracy) if spec.gates and spec.gates.accuracy else None,
         error_rate=_error_rate(spec.gates.error_rate) if spec.gates and spec.gates.error_rate else None,
+        agreement=_agreement(spec.gates.agreement if spec.gates else None, steps),
         revision_history_limit=spec.revision_history_limit or REVISION_HISTORY_LIMIT,
         paused=bool(spec.paused),
+    )
+
+
+def _step(step: Step) -> StepPolicy:
+    percent = step.shadow.percent if step.shadow is not None else None
+    return StepPolicy(step.weight or 0, durations.seconds(step.for_), percent)
+
+
+def _agreement(gate: AgreementGate | None, steps: tuple[StepPolicy, ...]) -> AgreementPolicy | None:
+    if gate is None and all(step.shadow_percent is None for step in steps):
+        return None
+    asked = gate or AgreementGate(mode="Observe")
+    return AgreementPolicy(
+        mode=asked.mode or "Enforce",
+        minimum=asked.min if asked.min is not None else 0.95,
+        tolerance=asked.tolerance if asked.tolerance is not None else 0.01,
     )
 
 

@@ -10,6 +10,7 @@ from serin_operator.api.revision import ModelRevisionStatus
 from serin_operator.decide import availability, judge, sources, timestamps
 from serin_operator.decide.draft import Draft, Situation, begin
 from serin_operator.decide.judge import evidence as evidences
+from serin_operator.decide.judge import shadowed
 from serin_operator.decide.judge.evidence import Evidence
 from serin_operator.decide.plan import RevisionReport
 from serin_operator.decide.routing import Split
@@ -33,6 +34,11 @@ class Trial:
     def promoting(self) -> bool:
         """Whether all steps are done and the candidate is being given everything."""
         return self.candidate.weight == 100 or self.candidate.step >= len(self.situation.policy.steps)
+
+    @property
+    def shadowing(self) -> bool:
+        """Whether the step is a shadow: stable's answers go to callers, the candidate's to nobody."""
+        return self.candidate.shadow_cohort is not None
 
     @property
     def needed(self) -> int:
@@ -100,16 +106,22 @@ class Trial:
         number = self.candidate.cohort_number + 1
         nonce = self.situation.seen.operator.nonce[:12]
         cohort = f"{self.candidate.revision}.{number}.{nonce}" if 0 < weight < 100 else None
+        shadow = shadowed.cohort_name(self.candidate.revision, number, nonce) if self._is_shadow(step) else None
         return self.candidate.model_copy(
             update={
                 "step": step,
                 "weight": weight,
                 "cohort": cohort,
+                "shadow_cohort": shadow,
                 "cohort_number": number,
                 "step_started_at": None,
                 **changes,
             }
         )
+
+    def _is_shadow(self, step: int) -> bool:
+        steps = self.situation.policy.steps
+        return 0 <= step < len(steps) and steps[step].shadow_percent is not None
 
 
 def judged(situation: Situation, candidate: CandidateStatus) -> Trial:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from serin_operator.api.deployment import GateStatus, Phase
 from serin_operator.decide import endings, timestamps
 from serin_operator.decide.draft import WAIT_SECONDS, Draft
+from serin_operator.decide.policy import StepPolicy
 from serin_operator.decide.trial import Trial
 
 SETTLE_SECONDS = 3.0
@@ -44,8 +45,8 @@ def is_stopped(trial: Trial) -> Draft | None:
 
 
 def lacks_route(trial: Trial) -> Draft | None:
-    """Without a working route there is nothing to split."""
-    trouble = trial.situation.routing.trouble()
+    """Without a working route there is nothing to split, and nothing more is given on one that falls short."""
+    trouble = trial.situation.routing.trouble() or trial.situation.routing.shortfall()
     if trouble is None:
         return None
     reason, message = trouble
@@ -64,7 +65,7 @@ def introduces(trial: Trial) -> Draft | None:
     if routing.taken is not True:
         return draft
     weight = trial.situation.policy.steps[0].weight
-    message = f"step 1 of {len(trial.situation.policy.steps)}: {weight} % of requests"
+    message = step_sentence(trial.situation.policy.steps, 0)
     draft = replace(draft, candidate=trial.intent(0, weight), reason="StepStarted", message=message)
     return draft.with_event("Normal", "StepStarted", message, "Widen")
 
@@ -130,6 +131,17 @@ def holds(trial: Trial) -> Draft | None:
     return draft
 
 
+def step_sentence(steps: tuple[StepPolicy, ...], index: int) -> str:
+    """Which step it is, and what it gives the candidate."""
+    step = steps[index]
+    share = (
+        f"{step.weight} % of requests"
+        if step.shadow_percent is None
+        else f"a copy of {step.shadow_percent} % of requests"
+    )
+    return f"step {index + 1} of {len(steps)}: {share}"
+
+
 def _blocks(gate: GateStatus, last: bool) -> bool:
     return gate.verdict in ("NoData", "Error") or (last and gate.verdict != "Pass")
 
@@ -140,7 +152,7 @@ def steps(trial: Trial) -> Draft:
     following = trial.candidate.step + 1
     if following < len(steps):
         weight = steps[following].weight
-        message = f"step {following + 1} of {len(steps)}: {weight} % of requests"
+        message = step_sentence(steps, following)
         draft = trial.draft(Phase.Progressing, "StepStarted", message)
         return replace(draft, candidate=trial.intent(following, weight)).with_event(
             "Normal", "StepStarted", message, "Widen"

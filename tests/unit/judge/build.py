@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from serin_contract.stats import CohortStats, LabelCounts, PodStats
 from serin_operator.decide.observation import StatsAnswer
-from serin_operator.decide.policy import AccuracyPolicy, ErrorRatePolicy, Policy
+from serin_operator.decide.policy import AccuracyPolicy, AgreementPolicy, ErrorRatePolicy, Policy
 
 COHORT = "c.1.x"
 Labels = tuple[float, float]
@@ -19,6 +19,7 @@ def policy(
     coverage: float = 0.8,
     accuracy: bool = True,
     maximum: float | None = None,
+    agreement: float | None = None,
     budget: float = 0.05,
 ) -> Policy:
     return Policy(
@@ -29,6 +30,7 @@ def policy(
         false_rollback_budget=budget,
         accuracy=AccuracyPolicy("Enforce", minimum, max_drop, delay, coverage) if accuracy else None,
         error_rate=ErrorRatePolicy("Enforce", maximum) if maximum is not None else None,
+        agreement=AgreementPolicy("Enforce", agreement, 0.01) if agreement is not None else None,
         revision_history_limit=10,
         paused=False,
     )

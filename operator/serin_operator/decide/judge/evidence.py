@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from serin_contract.stats import CohortStats, LabelCounts
+from serin_operator.decide.judge import shadowed
 from serin_operator.decide.judge.formulas import Stratum, two_arm_log_e
 from serin_operator.decide.judge.saved import dump, restore
 from serin_operator.decide.judge.sums import (
@@ -77,7 +78,9 @@ def absorb(evidence: Evidence, answers: tuple[StatsAnswer, ...], now: float, pol
     cohorts = dict(evidence.cohorts)
     for name in sorted(added):
         cohorts[name] = _grown(cohorts.get(name) or CohortEvidence(opened_at=now), *added[name], _known(evidence, name))
-    grown = Evidence(evidence.candidate, evidence.stable, cohorts, pods, evidence.ring, refused)
+    readable = [answer.stats for answer in answers if answer.stats is not None]
+    shadow = shadowed.absorb(evidence.shadow, evidence.candidate, readable)
+    grown = replace(evidence, cohorts=cohorts, pods=pods, shadow=shadow, refused=refused)
     delay = policy.accuracy.label_delay_seconds if policy.accuracy is not None else 0.0
     grown = replace(grown, ring=_ring(grown, now, delay))
     return evidence if grown == evidence else grown

@@ -87,6 +87,19 @@ def samples_needed(difference: formulas.Difference, samples: float, limit: float
     return max(SAMPLES_MIN, float(math.ceil(needed))) if math.isfinite(needed) else None
 
 
+def samples_to_exclude(rate: float, limit: float, log_e: float) -> float | None:
+    """Samples until a rate of `limit` or more is excluded if the rate stays; None where it never is."""
+    if rate >= limit:
+        return None
+    low, high = 0.0, SAMPLES_MIN
+    while formulas.below_log_e(rate * high, high, limit) < log_e and high < 1e9:
+        low, high = high, 2.0 * high
+    while high - low > 0.01 * high:
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if formulas.below_log_e(rate * middle, middle, limit) < log_e else (low, middle)
+    return float(math.ceil(high))
+
+
 def too_few(candidate: float, stable: float, candidate_all: float, stable_all: float) -> bool:
     """Whether an arm has too few samples for a Pass, in the current cohort or in all."""
     return min(candidate, stable) < COHORT_SAMPLES_MIN or min(candidate_all, stable_all) < SAMPLES_MIN

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from serin_operator.decide.judge import formulas
 from serin_operator.decide.judge.findings import (
     PASS_ERROR,
-    SAMPLES_MIN,
     Finding,
     Verdict,
     evidence_words,
@@ -21,6 +20,7 @@ from serin_operator.decide.judge.findings import (
     log10,
     log10_needed,
     samples_needed,
+    samples_to_exclude,
     smallest_drop,
     too_few,
 )
@@ -101,16 +101,7 @@ def _needed(candidate: ArmCounts, difference: Difference | None, limit: float) -
         if difference is None or 1.0 - difference.stable <= limit:
             return None
         return samples_needed(difference, candidate.requests, limit, LEVEL)
-    low, high = 0.0, SAMPLES_MIN
-    while formulas.below_log_e(rate * high, high, limit) < LOG_E_PASS and high < 1e9:
-        low, high = high, 2.0 * high
-    while high - low > 0.01 * high:
-        middle = 0.5 * (low + high)
-        if formulas.below_log_e(rate * middle, middle, limit) < LOG_E_PASS:
-            low = middle
-        else:
-            high = middle
-    return float(math.ceil(high))
+    return samples_to_exclude(rate, limit, LOG_E_PASS)
 
 
 def _fail(case: _Case) -> Finding | None:

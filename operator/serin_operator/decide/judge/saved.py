@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from serin_operator.decide.judge import shadowed
 from serin_operator.decide.judge.sums import ArmCounts, CohortEvidence, Counters, Evidence, PodMemory, start
 from serin_operator.decide.policy import ACCURACY, ERROR_RATE
 
@@ -33,6 +34,7 @@ def dump(evidence: Evidence) -> dict[str, Any]:
             for uid, memory in evidence.pods.items()
         },
         "ring": [list(sample) for sample in evidence.ring],
+        "shadow": shadowed.dump(evidence.shadow),
         "refused": evidence.refused,
     }
 
@@ -80,6 +82,7 @@ def _restored(document: Mapping[str, Any]) -> Evidence:
         },
         pods=pods,
         ring=tuple((at, c, s) for at, c, s in ring),
+        shadow=shadowed.restore(document["shadow"]) if "shadow" in document else shadowed.NO_SHADOW,
         refused=int(document["refused"]),
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from serin_operator.decide.judge.formulas import Stratum
+from serin_operator.decide.judge.shadowed import NO_SHADOW, ShadowEvidence
 from serin_operator.decide.policy import ACCURACY, ERROR_RATE
 
 Counters = tuple[float, float, float, float, float, float, float]
@@ -85,6 +86,8 @@ class Evidence:
     """By pod UID."""
     ring: tuple[tuple[float, float, float], ...] = ()
     """(Unix time, candidate's predictions, stable's predictions), rising: for the coverage of labels."""
+    shadow: ShadowEvidence = NO_SHADOW
+    """Of the shadow step."""
     refused: int = 0
     """Answers or counters that could not be true and were left out."""
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 from serin_operator.api.deployment import GateStatus, Mode
 from serin_operator.decide.judge.accuracy import judge_accuracy
+from serin_operator.decide.judge.agreement import judge_agreement
 from serin_operator.decide.judge.findings import Finding
 from serin_operator.decide.judge.rates import judge_error_rate
 from serin_operator.decide.judge.sums import Evidence
-from serin_operator.decide.policy import ACCURACY, ERROR_RATE, Policy
+from serin_operator.decide.policy import ACCURACY, AGREEMENT, ERROR_RATE, Policy
 
 
 def judge(
@@ -22,7 +23,7 @@ def judge(
     now_text: str,
     previous: tuple[GateStatus, ...] = (),
 ) -> tuple[GateStatus, ...]:
-    """What the gates of the policy say: accuracy, then errorRate, where the policy has them.
+    """What the gates of the policy say: accuracy, errorRate, then agreement, where the policy has them.
 
     A gate that is missing in `shares` came after the trial began and holds none of its budget: it cannot fail
     the candidate, and still has to pass it.
@@ -45,6 +46,9 @@ def judge(
         share = shares.get(ERROR_RATE, 0.0)
         finding = judge_error_rate(evidence, policy.error_rate, share, cohort)
         found.append((ERROR_RATE, policy.error_rate.mode, finding))
+    if policy.agreement is not None:
+        finding = judge_agreement(evidence.shadow, policy.agreement, shares.get(AGREEMENT, 0.0))
+        found.append((AGREEMENT, policy.agreement.mode, finding))
     since = {(gate.name, gate.verdict): gate.since for gate in previous}
     return tuple(
         _status(name, mode, finding, since.get((name, finding.verdict)) or now_text) for name, mode, finding in found
