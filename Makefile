@@ -65,6 +65,10 @@ test: check cluster ## Set up everything and pass every test; the cluster is end
 		$(RUN)pytest tests/cluster tests/e2e || status=$$?; \
 		$(RUN)serin cluster down; exit $$status
 
+.PHONY: conformance
+conformance: cluster ## Ask the local cluster's gateway for every behaviour that Serin builds on
+	@$(RUN)pytest -q tests/conformance
+
 .PHONY: bench
 bench: setup ## Long series: 6,000 simulated roll-outs per row
 	@$(RUN)python -m tests.bench.simulate_rollouts

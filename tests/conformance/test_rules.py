@@ -1,0 +1,164 @@
+"""Headers that rules set and remove, which rule a request takes, and what a rule's name is good for."""
+
+from __future__ import annotations
+
+from tests.conformance import manifests
+from tests.conformance.answers import Answer, Need, behaviour, told
+from tests.conformance.api import Json
+from tests.conformance.callers import described
+from tests.conformance.ground import Ground
+
+COHORT = "x-serin-cohort"
+PROBE = "x-serin-probe"
+TO_A, TO_B = {"a": 100}, {"b": 100}
+
+
+def request_headers(**change: object) -> Json:
+    return {"type": "RequestHeaderModifier", "requestHeaderModifier": change}
+
+
+def response_headers(**change: object) -> Json:
+    return {"type": "ResponseHeaderModifier", "responseHeaderModifier": change}
+
+
+def header(name: str, value: str) -> Json:
+    return {"name": name, "value": value}
+
+
+@behaviour(Need.REQUIRES, "A header that a rule sets replaces whatever the caller sent under that name.")
+async def test_set_replaces_what_the_caller_sent(ground: Ground) -> Answer:
+    async with ground.route("set") as route:
+        await route.set(manifests.rule(TO_A, filters=[request_headers(set=[header(COHORT, "ours")])]))
+        await route.answers()
+        sent = [(COHORT, "theirs"), ("X-SERIN-Cohort", "theirs too")]
+        seen = await ground.callers.ask(route.host, sent)
+    return told(seen.saw(COHORT) == ["ours"], f"sent twice by the caller, the backend saw {seen.saw(COHORT)}")
+
+
+@behaviour(Need.REQUIRES, "A header that a rule removes does not reach the backend.")
+async def test_removed_headers_do_not_arrive(ground: Ground) -> Answer:
+    async with ground.route("removed") as route:
+        await route.set(manifests.rule(TO_A, filters=[request_headers(remove=[COHORT])]))
+        await route.answers()
+        seen = await ground.callers.ask(route.host, [("X-Serin-COHORT", "theirs"), ("x-other", "kept")])
+    words = f"the backend saw {seen.saw(COHORT)} of it and {seen.saw('x-other')} of another"
+    return told(seen.saw(COHORT) == [] and seen.saw("x-other") == ["kept"], words)
+
+
+@behaviour(
+    Need.USES, "A rule sets and adds response headers, and a cookie that it adds stands beside the backend's own."
+)
+async def test_rules_change_response_headers(ground: Ground) -> Answer:
+    added = response_headers(set=[header("x-arm-said", "by the rule")], add=[header("Set-Cookie", "serin=7")])
+    async with ground.route("response") as route:
+        await route.set(manifests.rule(TO_A, filters=[added]))
+        await route.answers()
+        seen = await ground.callers.ask(route.host, [("x-answer-cookie", "own=1")])
+    said, cookies = seen.came_with("x-arm-said"), sorted(seen.came_with("Set-Cookie"))
+    return told(said == ["by the rule"] and cookies == ["own=1", "serin=7"], f"{said}, cookies {cookies}")
+
+
+@behaviour(Need.KNOWS, "A filter on a single backendRef works.")
+async def test_filters_on_a_backend(ground: Ground) -> Answer:
+    rule = manifests.rule(TO_A)
+    rule["backendRefs"][0]["filters"] = [request_headers(set=[header("x-by-backend", "yes")])]
+    async with ground.route("backend-filter") as route:
+        await route.set(rule)
+        await route.answers_anything()
+        seen = await ground.callers.ask(route.host)
+        said = await route.said()
+    saw = seen.saw("x-by-backend")
+    what = "is applied" if saw else f"is not applied, the request is answered {seen.status}"
+    return told(saw == ["yes"], f"it {what}; {said}")
+
+
+@behaviour(Need.REQUIRES, "In one route a rule with an exact header match goes before the rule of the path alone.")
+async def test_a_header_match_goes_first_in_its_route(ground: Ground) -> Answer:
+    async with ground.route("precedence") as route:
+        # The order of the rules must not be what decides.
+        await route.set(manifests.rule(TO_A), manifests.rule(TO_B, matches=[manifests.header_match(PROBE, "7f3a")]))
+        await route.answers("a")
+        return await precedence(ground, route.host)
+
+
+@behaviour(Need.USES, "So does one in a second HTTPRoute of the same host.")
+async def test_a_header_match_of_another_route_goes_first(ground: Ground) -> Answer:
+    async with ground.route("users-own") as route, ground.route("probe", host_of="users-own") as probe:
+        await route.set(manifests.rule(TO_A))
+        await route.answers("a")
+        await probe.set(manifests.rule(TO_B, matches=[manifests.header_match(PROBE, "7f3a")]))
+        await probe.accepted()
+        await probe.settled()
+        return await precedence(ground, route.host)
+
+
+async def precedence(ground: Ground, host: str) -> Answer:
+    """Requests with the header, with another value of it, and without."""
+    right = await ground.callers.count(host, 100, headers={PROBE: "7f3a"})
+    wrong = await ground.callers.count(host, 100, headers={PROBE: "7f3"})
+    plain = await ground.callers.count(host, 100)
+    words = f"with it {described(right)}; with another value {described(wrong)}; without {described(plain)}"
+    holds = all(one.arm == "b" and not one.failed for one in right) and all(
+        one.arm == "a" and not one.failed for one in (*wrong, *plain)
+    )
+    return told(holds, words)
+
+
+COOKIES = {
+    "serin=c1": "b",
+    "first=1; serin=c1": "b",
+    "serin=c1; last=2": "b",
+    "first=1; serin=c1; last=2": "b",
+    "serin=c10": "a",
+    "xserin=c1": "a",
+    "first=serin; serin=c2": "a",
+    "other=1": "a",
+}
+"""Which arm each Cookie header must lead to, if a rule for the cookie serin=c1 leads to b."""
+
+
+@behaviour(Need.USES, "A header match by regular expression finds one cookie among several.")
+async def test_a_regular_expression_on_the_cookie_header(ground: Ground) -> Answer:
+    # Anchored and filled up at both ends, so that it means the same where a part of the value is enough and where
+    # the whole value must match.
+    pattern = "^(.*; ?)?serin=c1(;.*)?$"
+    async with ground.route("cookie") as route:
+        await route.set(
+            manifests.rule(TO_A),
+            manifests.rule(TO_B, matches=[manifests.header_match("Cookie", pattern, "RegularExpression")]),
+        )
+        await route.answers("a")
+        led = {cookie: (await ground.callers.ask(route.host, [("Cookie", cookie)])).arm for cookie in COOKIES}
+    wrong = {cookie: arm or "none" for cookie, arm in led.items() if arm != COOKIES[cookie]}
+    words = f"{len(COOKIES) - len(wrong)} of {len(COOKIES)} Cookie headers led to the right arm"
+    return told(not wrong, words + (f"; wrong: {wrong}" if wrong else ""))
+
+
+@behaviour(Need.KNOWS, "A regular expression must match a header's whole value, not a part of it.")
+async def test_a_regular_expression_is_of_the_whole_value(ground: Ground) -> Answer:
+    async with ground.route("partial") as route:
+        match = manifests.header_match("x-whole", "b+", "RegularExpression")
+        await route.set(manifests.rule(TO_A), manifests.rule(TO_B, matches=[match]))
+        await route.answers("a")
+        whole = (await ground.callers.ask(route.host, [("x-whole", "bb")])).arm
+        part = (await ground.callers.ask(route.host, [("x-whole", "abba")])).arm
+    return told((whole, part) == ("b", "a"), f"`b+` led bb to {whole or 'none'} and abba to {part or 'none'}")
+
+
+@behaviour(Need.USES, "Rules keep their names, and two routes of one host stand side by side.")
+async def test_rules_keep_their_names(ground: Ground) -> Answer:
+    named = [{"path": {"type": "PathPrefix", "value": "/v2/named"}}]
+    async with ground.route("named") as route, ground.route("beside", host_of="named") as beside:
+        await route.set(manifests.rule(TO_A, name="rest"), manifests.rule(TO_A, name="inference", matches=named))
+        other = [{"path": {"type": "PathPrefix", "value": "/v2/other"}}]
+        await beside.set(manifests.rule(TO_B, matches=other))
+        await route.accepted()
+        changed = manifests.rule({"a": 0, "b": 100}, name="inference", matches=named)
+        await route.set(manifests.rule(TO_A, name="rest"), changed)
+        kept = await route.accepted()
+        await beside.accepted()
+        await route.settled()
+        led = {path: (await ground.callers.ask(route.host, path=path)).arm for path in ("", "named", "other")}
+    names = [rule.get("name") for rule in kept["spec"]["rules"]]
+    words = f"names {names}; /v2/ led to {led['']}, /v2/named to {led['named']}, /v2/other to {led['other']}"
+    return told(names == ["rest", "inference"] and led == {"": "a", "named": "b", "other": "b"}, words)
