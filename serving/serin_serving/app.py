@@ -11,6 +11,7 @@ import orjson
 
 from serin_contract import http, ids, profile
 from serin_contract.announcements import ANNOUNCEMENT_BYTES_MAX
+from serin_contract.mirrored import MIRRORED_BYTES_MAX
 from serin_serving.announced import AnnouncementReason
 from serin_serving.connections import connection_of
 from serin_serving.errors import RequestError
@@ -24,10 +25,12 @@ _log = logging.getLogger(__name__)
 Route = Callable[[Scope, Receive], Awaitable[Answer]]
 
 _ANNOUNCEMENT_MAC = http.ANNOUNCEMENT_MAC_HEADER.encode()
+_MIRRORED_MAC = http.MIRRORED_MAC_HEADER.encode()
 _PREDICTION_ID = http.PREDICTION_ID_HEADER.encode()
 _MODELS = f"{http.INFERENCE_PATH_PREFIX}/models/"
 _VISIT = "serin.visit"
 ANNOUNCEMENTS_AT_ONCE = 16
+MIRRORED_AT_ONCE = 16
 _TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -142,7 +145,7 @@ def inference_app(server: Server) -> App:
 
 
 def stats_app(server: Server) -> App:
-    """Port 8081: stats, the profile, metrics, announcements and probes."""
+    """Port 8081: stats, the profile, metrics, announcements, mirrored requests and probes."""
 
     async def stats(_scope: Scope, _receive: Receive) -> Answer:
         return Answer(200, server.stats())
@@ -157,6 +160,7 @@ def stats_app(server: Server) -> App:
             http.PROFILE_PATH: {"GET": _fixed(profile.encode(server.profile))},
             http.METRICS_PATH: {"GET": metrics},
             http.ANNOUNCEMENT_PATH: {"POST": _announcement(server)},
+            http.MIRRORED_PATH: {"POST": _mirrored(server)},
             **_health(server),
         },
     )
@@ -186,6 +190,17 @@ def _announcement(server: Server) -> Route:
         return failure(refusal.status, refusal.error)
 
     return announce
+
+
+def _mirrored(server: Server) -> Route:
+    # A reader of its own: what is mirrored takes no room from callers.
+    bodies = BodyReader(MIRRORED_BYTES_MAX, MIRRORED_AT_ONCE * MIRRORED_BYTES_MAX)
+
+    async def take(scope: Scope, receive: Receive) -> Answer:
+        await server.mirrored(await bodies.read(scope, receive), _only(scope, _MIRRORED_MAC))
+        return Answer(204, b"")
+
+    return take
 
 
 def _ready(server: Server, document: dict[str, object]) -> Answer:

@@ -16,6 +16,7 @@ from serin_contract.stats import (
     CohortStats,
     LabelCounts,
     PodStats,
+    ShadowCounts,
 )
 from serin_serving.bins import Binner, Sums
 from serin_serving.layout import Matrix
@@ -90,6 +91,22 @@ class CohortBins:
         self._waiting_rows = 0
 
 
+class ShadowSums:
+    """The shadow traffic of one cohort: ShadowCounts in the making."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.dropped = 0
+        self.received = 0
+        self.failed = 0
+        self.compared = 0.0
+        self.agreed = 0.0
+
+    def snapshot(self) -> ShadowCounts:
+        """The sums as they stand."""
+        return ShadowCounts(**vars(self))
+
+
 class _Cohort:
     """The counters of one cohort."""
 
@@ -105,6 +122,7 @@ class _Cohort:
         self.connections = 0
         self.latency = [0] * (len(LATENCY_BOUNDS_SECONDS) + 1)
         self.labels: dict[str, list[float]] = {}
+        self.shadow: ShadowSums | None = None
         self.bins = bins
 
     def snapshot(self) -> CohortStats:
@@ -123,6 +141,7 @@ class _Cohort:
                 revision: LabelCounts(labelled=labelled, correct=correct)
                 for revision, (labelled, correct) in self.labels.items()
             },
+            shadow=None if self.shadow is None else self.shadow.snapshot(),
             own_bins=own,
             stable_bins=stable,
         )
@@ -191,6 +210,15 @@ class Counts:
         sums[0] += weight
         if correct:
             sums[1] += weight
+
+    def shadow(self, name: str, now: float) -> ShadowSums | None:
+        """The sums of the shadow traffic under that cohort, to add to; None where it counts nowhere."""
+        cohort = self._find(name, now)
+        if cohort is None:
+            return None
+        if cohort.shadow is None:
+            cohort.shadow = ShadowSums()
+        return cohort.shadow
 
     def label_refused(self, reason: str) -> None:
         """Count one refused label."""

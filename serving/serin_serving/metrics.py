@@ -74,12 +74,28 @@ class Metrics:
             names,
             registry=self.registry,
         ).labels(*self._values)
+        self.shadow_sent = self._counter(metrics.SERVER_SHADOW_SENT, "Mirrored requests that the candidate took.")
+        self.shadow_dropped = self._counter(metrics.SERVER_SHADOW_DROPPED, "Mirrored requests that were not sent.")
+        self.shadow_received = self._counter(metrics.SERVER_SHADOW_RECEIVED, "Mirrored requests counted here.")
+        self.shadow_failed = self._counter(
+            metrics.SERVER_SHADOW_FAILED, "Mirrored requests that stable answered and this server could not."
+        )
+        self.shadow_compared = self._counter(
+            metrics.SERVER_SHADOW_COMPARED, "Mirrored requests whose answers were compared with stable's."
+        )
+        self.shadow_agreed = self._counter(
+            metrics.SERVER_SHADOW_AGREED,
+            "Of those compared, the requests whose answers were the same, by share of rows.",
+        )
         self.ready = Gauge(
             metrics.SERVER_READY,
             "1 while this server is ready, 0 while it drains.",
             names,
             registry=self.registry,
         ).labels(*self._values)
+
+    def _counter(self, name: str, text: str) -> Counter:
+        return Counter(name, text, ["deployment", "revision"], registry=self.registry).labels(*self._values)
 
     def answered(self, status: int, seconds: float) -> None:
         """Count one inference request."""

@@ -18,11 +18,14 @@ from serin_serving.connections import Connection, Connections
 from serin_serving.counts import Counts
 from serin_serving.feedback import Feedback, Receipt, decode_items
 from serin_serving.keys import Keys
+from serin_serving.layout import Matrix
 from serin_serving.metrics import Metrics
-from serin_serving.model import Model
-from serin_serving.oip import decode_infer, encode_infer
+from serin_serving.mirror import Mirror
+from serin_serving.model import Answers, Model
+from serin_serving.oip import InferRequest, decode_infer, encode_infer
 from serin_serving.recent import Recent
 from serin_serving.settings import Settings
+from serin_serving.shadow import Shadow
 from serin_serving.startup import Loaded
 from serin_serving.visits import CountedCallers, Visit, Visits
 from serin_serving.wire import BodyReader, Scope
@@ -51,6 +54,9 @@ class Server:
         self._counts = Counts(_binner(loaded.profile, loaded.model), stable)
         self._batcher = Batcher(loaded.model.answer, threaded=loaded.slow)
         self._feedback = Feedback(loaded.model.signature, self.revision, self._counts, Recent())
+        self._mirror = Mirror(self._counts, self.metrics, self.ring)
+        classifies = loaded.model.signature.task == "classification"
+        self._shadow = Shadow(self._predict_rows, self._counts, self.metrics, classifies=classifies)
 
     async def infer(self, body: bytes, visit: Visit) -> tuple[bytes, str]:
         """Answer one inference request: the JSON and the prediction id.
@@ -60,10 +66,13 @@ class Server:
         Raises:
             RequestError: the request cannot be answered.
         """
-        request = decode_infer(body, self.model.layout)
-        # Where the model takes no gaps such a row would fail the whole call; alone it fails itself only.
-        alone = not self.model.takes_gaps and self.model.layout.has_gaps(request.matrix)
-        answers = await self._batcher.submit(request.matrix, alone=alone)
+        began = time.perf_counter()
+        try:
+            request, answers = await self._predict(body)
+        except Exception as error:
+            self._mirror.failed(body, error, time.perf_counter() - began)
+            raise
+        self._mirror.answered(body, request.matrix, answers, time.perf_counter() - began)
         now = time.time()
         weight = 1.0 if visit.counted else 0.0
         prediction_id = ids.sign(self.ring(), self.revision, visit.cohort, int(now), answers.values, weight)
@@ -74,6 +83,14 @@ class Server:
         self.metrics.rows.inc(len(answers.values))
         signature = self.model.signature
         return encode_infer(self.name, self.revision, request, answers, signature, prediction_id), prediction_id
+
+    async def mirrored(self, body: bytes, mac: str) -> None:
+        """Answer one request of the shadow traffic for nobody, and compare.
+
+        Raises:
+            RequestError: it was not counted.
+        """
+        await self._shadow.take(body, mac, self.ring())
 
     def arrive(self, scope: Scope) -> Visit:
         """Begin one inference request."""
@@ -104,6 +121,8 @@ class Server:
         refusal = self.announcements.take(body, mac, self.ring())
         if refusal is None:
             self.metrics.announcements.inc()
+            if not self.draining:
+                self._mirror.follow(self.announcements.shadow)
         else:
             self.metrics.announcement_refused(refusal.reason)
         return refusal
@@ -145,10 +164,22 @@ class Server:
         """Turn unready and ask every caller to connect elsewhere; requests go on being answered."""
         self.draining = True
         self.metrics.ready.set(0)
+        self._mirror.follow(None)
 
     def close(self) -> None:
         """Let the worker thread end."""
+        self._mirror.follow(None)
         self._batcher.close()
+
+    async def _predict(self, body: bytes) -> tuple[InferRequest, Answers]:
+        request = decode_infer(body, self.model.layout)
+        # Where the model takes no gaps such a row would fail the whole call; alone it fails itself only.
+        alone = not self.model.takes_gaps and self.model.layout.has_gaps(request.matrix)
+        return request, await self._batcher.submit(request.matrix, alone=alone)
+
+    async def _predict_rows(self, body: bytes) -> tuple[Matrix, Answers]:
+        request, answers = await self._predict(body)
+        return request.matrix, answers
 
 
 def _binner(profile: Profile, model: Model) -> Binner:

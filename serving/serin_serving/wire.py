@@ -47,12 +47,11 @@ def failure(status: int, sentence: str, headers: Headers | None = None) -> Answe
 
 async def send_answer(send: Send, answer: Answer, common: Headers) -> None:
     """Send the answer with the headers that all have in common."""
-    headers = [
-        (b"content-type", answer.content_type),
-        (b"content-length", str(len(answer.body)).encode()),
-        *common,
-        *answer.headers,
-    ]
+    # An answer 204 has no content, and may not even name a length of 0 (RFC 9110 §8.6).
+    content: Headers = []
+    if answer.status != 204:
+        content = [(b"content-type", answer.content_type), (b"content-length", str(len(answer.body)).encode())]
+    headers = [*content, *common, *answer.headers]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
 
