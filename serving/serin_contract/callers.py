@@ -14,7 +14,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import os
 import re
 import secrets
 from collections.abc import Iterable
@@ -94,7 +93,7 @@ def draw(stickiness: Stickiness, revision: str) -> Caller:
     taken = set(audience(stickiness.offset, stickiness.weight))
     mine = taken if revision == stickiness.candidate else set(range(BUCKETS)) - taken
     bucket = secrets.choice(sorted(mine) or range(BUCKETS))
-    return Caller(f"{bucket:02d}.{_text(os.urandom(_ID_BYTES))}", "")
+    return Caller(f"{bucket:02d}.{_text(secrets.token_bytes(_ID_BYTES))}", "")
 
 
 def mark_of(cohort: str) -> str:

@@ -2,20 +2,62 @@
 
 from __future__ import annotations
 
-from serin_operator.decide.plan import SetWeights
-from serin_operator.errors import ApiError
+from typing import Any
+
+from serin_operator.decide.plan import EditRule, SetWeights, Splitting
+from serin_operator.decide.routing import referred
+from serin_operator.errors import ApiError, ConflictError
 from serin_operator.runtime import httproute, resources
-from serin_operator.runtime.kube import Kube
+from serin_operator.runtime.kube import Json, Kube
+from serin_operator.runtime.outcome import Applied, Failed, Outcome
 
 VERIFY_AGAIN_SECONDS = 1.0
+NARROWING_ATTEMPTS = 5
+"""How often a narrowing edit is tried against others who write the same route."""
 
 
-async def holds(kube: Kube, action: SetWeights) -> bool | None:
+async def holds(kube: Kube, action: Splitting) -> bool | None:
     """Whether the route stands with these weights and this cohort; None where it cannot be read."""
-    metadata = action.manifest["metadata"]
+    metadata, rule_name = _place(action)
     try:
         route = await kube.get(resources.HTTP_ROUTE, metadata["namespace"], metadata["name"])
     except ApiError:
         return None
-    split = httproute.split(route) if route is not None else None
+    split = httproute.split(route, rule_name) if route is not None else None
     return split is not None and split == httproute.Split(dict(action.weights), action.cohort)
+
+
+async def edit(kube: Kube, action: EditRule) -> Outcome:
+    """Write the rule. One that narrows is repeated on what is read anew, as long as it has anything to narrow.
+
+    Raises:
+        ConflictError: the route is no longer the one that was decided on.
+    """
+    route: Json | None = dict(action.route)
+    for _ in range(NARROWING_ATTEMPTS if action.narrowing else 1):
+        if route is None or (operations := referred.patch(route, action)) is None:
+            return Failed("RuleMissing", f"the rule {action.rule} is no longer there, so nothing was written")
+        metadata = route["metadata"]
+        try:
+            await kube.patch(resources.HTTP_ROUTE, metadata["namespace"], metadata["name"], operations)
+        except ConflictError:
+            route = await kube.get(resources.HTTP_ROUTE, metadata["namespace"], metadata["name"])
+            if route is not None and not _names_any(route, action):
+                raise
+            continue
+        return Applied()
+    raise ConflictError(f"others keep writing the route of rule {action.rule}")
+
+
+def _names_any(route: Json, action: EditRule) -> bool:
+    """Whether the rule still sends requests to what the edit weighs: if not, someone has taken it away."""
+    split = httproute.split(route, action.rule)
+    return split is None or bool(set(split.weights) & set(action.weights))
+
+
+def _place(action: Splitting) -> tuple[Any, str | None]:
+    match action:
+        case SetWeights(manifest=manifest):
+            return manifest["metadata"], None
+        case EditRule(route=route, rule=rule):
+            return route["metadata"], rule

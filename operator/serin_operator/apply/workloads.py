@@ -10,7 +10,18 @@ from serin_operator.apply import hardening, ownership, routes
 from serin_operator.apply.announcements import Announcer
 from serin_operator.apply.keys import KeyRings
 from serin_operator.decide.observation import Observation
-from serin_operator.decide.plan import Action, Announce, Apply, ApplyKeys, Delete, Plan, SetWeights
+from serin_operator.decide.plan import (
+    Action,
+    Announce,
+    Apply,
+    ApplyKeys,
+    Delete,
+    EditRule,
+    HandOver,
+    Plan,
+    SetWeights,
+    Splitting,
+)
 from serin_operator.errors import ApiError
 from serin_operator.runtime import resources
 from serin_operator.runtime.kube import UNREACHABLE, Json, Kube
@@ -51,7 +62,7 @@ class Applier:
         except ApiError as error:
             if error.status in (UNREACHABLE, 429) or error.status >= 500:
                 return Waiting("ApiUnavailable", str(error), UNAVAILABLE_SECONDS)
-            narrowing = isinstance(action, SetWeights) and action.narrowing
+            narrowing = isinstance(action, SetWeights | EditRule) and action.narrowing
             return Failed("ApplyFailed", f"{_what(action)}: {error}", narrowing)
 
     async def _one(self, seen: Observation, action: Action) -> Outcome:
@@ -60,7 +71,9 @@ class Applier:
                 return await self._object(seen, manifest)
             case ApplyKeys(secret_name=name):
                 return await self._secret(seen, name)
-            case SetWeights():
+            case HandOver():
+                return await self._hand_over(seen, action)
+            case SetWeights() | EditRule():
                 return await self._weights(seen, action)
             case Announce():
                 await self._announcer.send(seen.uid, [action])
@@ -97,8 +110,22 @@ class Applier:
         resource = resources.of(manifest["apiVersion"], kind)
         return await self._kube.get(resource, seen.namespace, name)
 
-    async def _weights(self, seen: Observation, action: SetWeights) -> Outcome:
-        written = await self._object(seen, action.manifest)
+    async def _hand_over(self, seen: Observation, action: HandOver) -> Outcome:
+        await self._kube.hand_over(
+            {
+                "apiVersion": resources.DEPLOYMENT.api_version,
+                "kind": resources.DEPLOYMENT.kind,
+                "metadata": {"namespace": seen.namespace, "name": action.name, "uid": action.uid},
+                "spec": {"replicas": action.replicas},
+            }
+        )
+        return _DONE
+
+    async def _weights(self, seen: Observation, action: Splitting) -> Outcome:
+        if isinstance(action, EditRule):
+            written = await routes.edit(self._kube, action)
+        else:
+            written = await self._object(seen, action.manifest)
         if isinstance(written, Failed):
             return Failed(written.reason, written.message, action.narrowing)
         if not isinstance(written, Applied):
@@ -132,6 +159,10 @@ def _what(action: Action) -> str:
     match action:
         case Apply(manifest=manifest) | SetWeights(manifest=manifest):
             return f"{manifest['kind']} {manifest['metadata']['name']} was not applied"
+        case EditRule(route=route, rule=rule):
+            return f"rule {rule} of HTTPRoute {route['metadata']['name']} was not written"
+        case HandOver(name=name):
+            return f"Deployment {name} did not keep its number of pods"
         case ApplyKeys(secret_name=name):
             return f"Secret {name} was not applied"
         case Announce(pod_uid=uid):

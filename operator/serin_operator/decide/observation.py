@@ -75,7 +75,7 @@ class ParentFacts:
 
 @dataclass(frozen=True)
 class RouteFacts:
-    """The owned HTTPRoute as it stands in the API server."""
+    """The HTTPRoute that splits, Serin's own or a rule of the user's, as it stands in the API server."""
 
     weights: Mapping[str, int]
     """By revision name, the backends of the inference rule, those of weight 0 included."""
@@ -91,6 +91,16 @@ class RouteFacts:
         if any(value is False for value in answers):
             return False
         return True if answers and all(answers) else None
+
+
+@dataclass(frozen=True)
+class ReferredFacts:
+    """The HTTPRoute of the user's that `traffic.routeRef` names."""
+
+    item: Mapping[str, Any]
+    """As it stands, whole: what is written back must keep all that is not Serin's."""
+    others: tuple[str, ...] = ()
+    """Other ModelDeployments whose Services the rule names."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +151,10 @@ class Observation:
     live: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Owned objects as they stand, by `Kind/name`, without managedFields; Secrets are never read."""
     route: RouteFacts | None = None
+    referred: ReferredFacts | None = None
+    """None where the spec refers to no route, and where there is none of that name."""
+    rehearsal: RouteFacts | None = None
+    """The route on which a gateway shows whether it takes the rules of stickiness; no caller's request takes it."""
     gateway_api: bool = True
     """Whether the API server knows HTTPRoutes."""
     missing_gateways: tuple[str, ...] = ()

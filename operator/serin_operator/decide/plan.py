@@ -20,6 +20,19 @@ class Apply:
 
 
 @dataclass(frozen=True)
+class HandOver:
+    """Let a Deployment keep its number of pods before Serin stops to write it.
+
+    A field that its only owner leaves out of an apply is removed, and the API server would then fill in one pod.
+    So a second owner takes the number as it stands; where it stands otherwise by then, that is a conflict.
+    """
+
+    name: str
+    uid: str
+    replicas: int
+
+
+@dataclass(frozen=True)
 class ApplyKeys:
     """Write the deployment's key ring as Secret `<name>-keys`; only `apply` ever sees the keys."""
 
@@ -38,6 +51,31 @@ class SetWeights:
     cohort: str | None
     narrowing: bool
     """Whether the candidate's weight falls; such a write comes before everything else."""
+
+
+@dataclass(frozen=True)
+class EditRule:
+    """Write one rule of an HTTPRoute that someone else owns: weights and cohort in one patch, read back afterwards.
+
+    A risky action, as SetWeights is. One that widens holds for the route that was read alone; one that narrows is
+    repeated on what is read anew.
+    """
+
+    route: Mapping[str, Any]
+    """As it was read, whole."""
+    rule: str
+    """Its name."""
+    backends: tuple[Mapping[str, Any], ...]
+    """All that the rule sends requests to."""
+    headers: Mapping[str, str | None]
+    """What the rule makes of the request's headers, by name; None takes one away. Others stay as they are."""
+    weights: Mapping[str, int]
+    cohort: str | None
+    narrowing: bool
+
+
+Splitting = SetWeights | EditRule
+"""Writes a split."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +101,7 @@ class Delete:
     uid: str
 
 
-Action = Apply | ApplyKeys | SetWeights | Announce | Delete
+Action = Apply | ApplyKeys | HandOver | SetWeights | EditRule | Announce | Delete
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from serin_contract import labels
 from serin_operator.api.deployment import ModelDeploymentStatus
 from serin_operator.decide import identity, timestamps
-from serin_operator.decide.observation import Observation, OperatorFacts, RevisionFacts, StatsAnswer
+from serin_operator.decide.observation import (
+    Observation,
+    OperatorFacts,
+    ReferredFacts,
+    RevisionFacts,
+    RouteFacts,
+    StatsAnswer,
+)
+from serin_operator.decide.routing import rehearsal
 from serin_operator.errors import ApiError
 from serin_operator.observe import routes, specs, workloads
 from serin_operator.observe.held import HeldEvidence
@@ -29,10 +37,14 @@ _OWNED = (
     resources.DEPLOYMENT,
     resources.SERVICE,
     resources.DISRUPTION_BUDGET,
+    resources.AUTOSCALER,
     resources.CONFIG_MAP,
     resources.HTTP_ROUTE,
 )
 _LISTED = (*_OWNED, resources.MODEL_REVISION, resources.POD, resources.ENDPOINT_SLICE)
+
+BACKENDS_MAX = 16
+"""Backends of one rule: as many as the Gateway API allows."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +95,12 @@ class Observer:
         problem = status_error or revision_error or spec_error
         live = _live(listed, uid)
         pods = workloads.pods_of(listed["Pod"] or (), uid)
-        route = live.get(f"HTTPRoute/{name}")
         candidate = _candidate(status, revisions)
         gateway_api = listed["HTTPRoute"] is not None
+        referred = await self._referred(item) if gateway_api else None
+        gateways = routes.gateways_of(item, namespace, referred.item if referred is not None else None)
         missing, answers, (stable_profile, profile_error) = await asyncio.gather(
-            self._missing_gateways(routes.gateways_of(item, namespace), gateway_api),
+            self._missing_gateways(gateways, gateway_api),
             self._stats(status, pods),
             self._stable_profile(status, pods, live),
         )
@@ -106,7 +119,9 @@ class Observer:
             pods=tuple(self._poller.located(pod) for pod in pods),
             ready_endpoints=workloads.ready_endpoints(listed["EndpointSlice"] or ()),
             live=live,
-            route=routes.route_of(route) if route is not None else None,
+            route=_route(item, live, referred),
+            referred=referred,
+            rehearsal=_owned_route(live, rehearsal.route_name(name)),
             gateway_api=gateway_api,
             missing_gateways=missing,
             stats=answers,
@@ -145,6 +160,25 @@ class Observer:
             item["metadata"].pop("managedFields", None)
         return items
 
+    async def _referred(self, item: Json) -> ReferredFacts | None:
+        """The user's route and whoever else has a Service in its rule; a label selector would not find it."""
+        named, namespace = routes.reference_of(item), item["metadata"]["namespace"]
+        route = await self._kube.get(resources.HTTP_ROUTE, namespace, named[0]) if named is not None else None
+        if named is None or route is None:
+            return None
+        services = await asyncio.gather(
+            *(
+                self._kube.get(resources.SERVICE, namespace, service)
+                for service in routes.backends_of(route, named[1])[:BACKENDS_MAX]
+            )
+        )
+        owners = {
+            str(service["metadata"].get("labels", {}).get(labels.DEPLOYMENT_LABEL, ""))
+            for service in services
+            if service is not None
+        }
+        return ReferredFacts(route, tuple(sorted(owners - {"", item["metadata"]["name"]})))
+
     async def _missing_gateways(self, gateways: tuple[tuple[str, str], ...], gateway_api: bool) -> tuple[str, ...]:
         if not gateway_api:
             return ()
@@ -161,10 +195,13 @@ class Observer:
             return False
 
     async def _stats(self, status: ModelDeploymentStatus, pods: tuple[SeenPod, ...]) -> tuple[StatsAnswer, ...]:
-        if status.candidate is None or status.candidate.cohort is None:
-            return ()
-        arms = {status.candidate.revision, status.stable.revision if status.stable else ""}
-        return await self._poller.stats(pod for pod in pods if pod.facts.revision in arms)
+        """Of both arms while a candidate holds a cohort, and of revisions that are on their way out."""
+        states = (status.stable, status.candidate, status.previous)
+        in_use = {state.revision for state in states if state is not None}
+        asked = {pod.facts.revision for pod in pods} - in_use
+        if status.candidate is not None and status.candidate.cohort is not None:
+            asked |= {state.revision for state in (status.stable, status.candidate) if state is not None}
+        return await self._poller.stats(pod for pod in pods if pod.facts.revision in asked)
 
     async def _stable_profile(
         self, status: ModelDeploymentStatus, pods: tuple[SeenPod, ...], live: Mapping[str, Json]
@@ -177,6 +214,19 @@ class Observer:
         return await self._poller.profile(
             pod for pod in pods if pod.facts.revision == stable and pod.facts.purpose == "serve"
         )
+
+
+def _owned_route(live: Mapping[str, Json], name: str) -> RouteFacts | None:
+    route = live.get(f"HTTPRoute/{name}")
+    return routes.route_of(route) if route is not None else None
+
+
+def _route(item: Json, live: Mapping[str, Json], referred: ReferredFacts | None) -> RouteFacts | None:
+    """What splits: the rule that the spec refers to, or else Serin's own route."""
+    named = routes.reference_of(item)
+    if named is None:
+        return _owned_route(live, item["metadata"]["name"])
+    return routes.route_of(referred.item, named[1]) if referred is not None else None
 
 
 def _controlled(items: Iterable[Json] | None, uid: str) -> list[Json]:

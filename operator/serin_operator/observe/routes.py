@@ -1,4 +1,4 @@
-"""The owned HTTPRoute and its Gateways as facts."""
+"""The HTTPRoute that splits and its Gateways as facts."""
 
 from __future__ import annotations
 
@@ -8,28 +8,55 @@ from typing import Any
 from serin_operator.decide.observation import ParentFacts, RouteFacts
 from serin_operator.runtime import httproute
 
+Gateways = tuple[tuple[str, str], ...]
+"""Namespace and name of each."""
+
 _GATEWAY_GROUP = "gateway.networking.k8s.io"
 
 
-def route_of(item: Mapping[str, Any]) -> RouteFacts:
-    """What the route does, and what each of its parents says of this generation of it."""
-    split = httproute.split(item) or httproute.Split({}, None)
+def route_of(item: Mapping[str, Any], rule_name: str | None = None) -> RouteFacts:
+    """What the route does, or its rule of that name, and what each of its parents says of this generation of it."""
+    split = httproute.split(item, rule_name) or httproute.Split({}, None)
     parents = (item.get("spec") or {}).get("parentRefs") or ()
     return RouteFacts(
         weights=split.weights, cohort=split.cohort, parents=tuple(_parent(item, parent) for parent in parents)
     )
 
 
-def gateways_of(item: Mapping[str, Any], namespace: str) -> tuple[tuple[str, str], ...]:
-    """Namespace and name of every Gateway that the ModelDeployment attaches to, sorted."""
-    traffic = (item.get("spec") or {}).get("traffic") or {}
-    parents = traffic.get("parentRefs") or ()
+def gateways_of(item: Mapping[str, Any], namespace: str, referred: Mapping[str, Any] | None = None) -> Gateways:
+    """Every Gateway that the ModelDeployment attaches to, or the route that it refers to, sorted."""
+    attached = _traffic(item) if referred is None else referred.get("spec") or {}
     named = {
         (str(parent.get("namespace") or namespace), str(parent["name"]))
-        for parent in parents
-        if isinstance(parent, Mapping) and parent.get("name")
+        for parent in attached.get("parentRefs") or ()
+        if isinstance(parent, Mapping) and parent.get("name") and parent.get("kind", "Gateway") == "Gateway"
     }
     return tuple(sorted(named))
+
+
+def reference_of(item: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Name of the route that the ModelDeployment refers to, and of the rule in it."""
+    reference = _traffic(item).get("routeRef")
+    if not isinstance(reference, Mapping) or not reference.get("name") or not reference.get("rule"):
+        return None
+    return str(reference["name"]), str(reference["rule"])
+
+
+def backends_of(route: Mapping[str, Any], rule_name: str) -> tuple[str, ...]:
+    """Names of the Services of this namespace that the rule sends requests to, sorted."""
+    namespace = route["metadata"]["namespace"]
+    named = {
+        str(backend["name"])
+        for rule in (route.get("spec") or {}).get("rules") or ()
+        if rule.get("name") == rule_name
+        for backend in rule.get("backendRefs") or ()
+        if backend.get("kind", "Service") == "Service" and backend.get("namespace", namespace) == namespace
+    }
+    return tuple(sorted(named))
+
+
+def _traffic(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (item.get("spec") or {}).get("traffic") or {}
 
 
 def _parent(route: Mapping[str, Any], parent: Mapping[str, Any]) -> ParentFacts:

@@ -18,14 +18,18 @@ class Split:
     cohort: str | None
 
 
-def split(route: Mapping[str, Any]) -> Split | None:
-    """The split of the route's inference rule, or None where the route has no such rule."""
+def split(route: Mapping[str, Any], rule_name: str | None = None) -> Split | None:
+    """The split of the route's inference rule, or of the rule of that name; None where the route has no such rule."""
     for rule in (route.get("spec") or {}).get("rules") or ():
-        if any(_is_inference(match) for match in rule.get("matches") or ()):
+        if _is_split(rule) if rule_name is None else rule.get("name") == rule_name:
             backends = rule.get("backendRefs") or ()
             weights = {str(backend["name"]): int(backend.get("weight", 1)) for backend in backends}
             return Split(weights, _cohort(rule))
     return None
+
+
+def _is_split(rule: Mapping[str, Any]) -> bool:
+    return any(_is_inference(match) for match in rule.get("matches") or ())
 
 
 def _is_inference(match: Mapping[str, Any]) -> bool:

@@ -27,6 +27,7 @@ from serin_operator.runtime.metrics import Metrics
 from serin_operator.runtime.resources import Resource
 
 Json = dict[str, Any]
+_Body = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 REQUEST_SECONDS = 10.0
 ATTEMPTS = 4
@@ -39,6 +40,7 @@ UNREACHABLE = 0
 # With a parameter in it, the library sends our bytes as they are and does not encode them itself.
 _APPLY = "application/apply-patch+yaml; charset=utf-8"
 _JSON = "application/json"
+_PATCH = "application/json-patch+json"
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _NO_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]|[\ud800-\udfff]")
 _connection_errors = (aiohttp.ClientError, OSError, TimeoutError)
@@ -108,9 +110,23 @@ class Kube:
         """Server-side apply of one object; fields left out since the last time are removed."""
         return await self._apply(manifest, labels.FIELD_MANAGER, "", dry_run)
 
+    async def hand_over(self, manifest: Mapping[str, Any]) -> Json:
+        """Apply as a second owner, so that the fields stay when Serin leaves them out of its next apply.
+
+        Not forced: where another value stands by now, that is a ConflictError.
+        """
+        return await self._apply(manifest, labels.HANDOVER_FIELD_MANAGER, "", False, force=False)
+
     async def apply_status(self, manifest: Mapping[str, Any]) -> Json:
         """Server-side apply of one object's status; a `metadata.resourceVersion` in it must still hold."""
         return await self._apply(manifest, labels.STATUS_FIELD_MANAGER, "/status", False)
+
+    async def patch(
+        self, resource: Resource, namespace: str, name: str, operations: Sequence[Mapping[str, Any]]
+    ) -> Json:
+        """Change parts of an object (RFC 6902). Sent twice it does no harm only where it names the resourceVersion."""
+        path = f"{resource.path(namespace, name)}?{urlencode({'fieldManager': labels.FIELD_MANAGER})}"
+        return await self._write("patch", resource, name, "PATCH", path, list(operations), _PATCH)
 
     async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> bool:
         """Delete the object if it still is the one of that UID; False where it is gone already."""
@@ -167,10 +183,12 @@ class Kube:
                 return items
             query["continue"] = token
 
-    async def _apply(self, manifest: Mapping[str, Any], manager: str, subresource: str, dry_run: bool) -> Json:
+    async def _apply(
+        self, manifest: Mapping[str, Any], manager: str, subresource: str, dry_run: bool, *, force: bool = True
+    ) -> Json:
         resource = resources.of(manifest["apiVersion"], manifest["kind"])
         metadata = manifest["metadata"]
-        query = {"fieldManager": manager, "force": "true", "fieldValidation": "Strict"}
+        query = {"fieldManager": manager, "force": str(force).lower(), "fieldValidation": "Strict"}
         if dry_run:
             query["dryRun"] = "All"
         path = f"{resource.path(metadata['namespace'], metadata['name'])}{subresource}?{urlencode(query)}"
@@ -190,7 +208,7 @@ class Kube:
         name: str,
         method: str,
         path: str,
-        body: Mapping[str, Any],
+        body: _Body,
         media: str,
     ) -> Json:
         if self._hook is not None:
@@ -216,7 +234,7 @@ class Kube:
         self,
         method: str,
         path: str,
-        body: Mapping[str, Any] | None,
+        body: _Body | None,
         media: str,
         accept: str,
         seconds_left: Callable[[], float] = lambda: REQUEST_SECONDS,
@@ -240,7 +258,7 @@ class Kube:
         self,
         method: str,
         path: str,
-        body: Mapping[str, Any] | None,
+        body: _Body | None,
         media: str,
         accept: str,
         within_seconds: float,
@@ -269,7 +287,7 @@ def _pause(attempt: int, retry_after: str | None) -> float:
     return PAUSE_SECONDS * float(2 ** (attempt - 1)) * (0.5 + random.random())  # noqa: S311
 
 
-def _yaml(body: Mapping[str, Any] | None) -> str:
+def _yaml(body: _Body | None) -> str:
     """JSON that is YAML too, since an apply is parsed as that.
 
     YAML knows no surrogate pairs, which json.dumps writes by default, and refuses some characters unless they

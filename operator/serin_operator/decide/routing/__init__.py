@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from serin_operator.api.deployment import ModelDeploymentSpec
+from serin_operator.decide import manifests
 from serin_operator.decide.observation import Observation
 from serin_operator.decide.routing.base import Routing, Split
 from serin_operator.decide.routing.gateway import GatewayRouting
+from serin_operator.decide.routing.referred import ReferredRouting
 
-__all__ = ["Routing", "Split", "of"]
+__all__ = ["Routing", "Split", "of", "strays"]
 
 
 def of(seen: Observation, spec: ModelDeploymentSpec) -> Routing:
     """The way that the spec asks for."""
+    if spec.traffic is not None and spec.traffic.route_ref is not None:
+        return ReferredRouting(seen, spec)
     return GatewayRouting(seen, spec)
+
+
+def strays(seen: Observation, routing: Routing) -> tuple[Mapping[str, Any], ...]:
+    """Serin's own routes that this way to split does not use.
+
+    The one that used to split goes only when another way has been taken: until then it still serves callers.
+    """
+    used = {manifests.key(companion) for companion in routing.companions()}
+    splitting = f"HTTPRoute/{seen.name}"
+    if isinstance(routing, GatewayRouting) or routing.taken is not True or not routing.weights:
+        used.add(splitting)
+    return tuple(item for name, item in seen.live.items() if name.startswith("HTTPRoute/") and name not in used)

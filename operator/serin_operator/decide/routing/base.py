@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from serin_operator.decide.plan import SetWeights
+from serin_operator.decide.plan import Splitting
 
 Mode = Literal["Gateway", "Replicas"]
 
@@ -55,7 +55,7 @@ class Routing(Protocol):
     def stands(self, split: Split) -> bool:
         """Whether exactly this split stands."""
 
-    def set(self, split: Split, *, narrowing: bool) -> SetWeights:
+    def set(self, split: Split, *, narrowing: bool) -> Splitting:
         """The action that brings it to stand.
 
         What takes traffic back is written over anything. What gives traffic holds only for the object that was
@@ -65,8 +65,14 @@ class Routing(Protocol):
     def apex(self, stable: str) -> Mapping[str, Any] | None:
         """The Service that bears the deployment's name, where it is not itself what splits."""
 
+    def companions(self) -> tuple[Mapping[str, Any], ...]:
+        """Owned objects that stand beside what splits, as long as this way to split is asked for."""
+
     def trouble(self) -> tuple[str, str] | None:
         """Reason and sentence of what keeps the split from working at all, or None."""
+
+    def shortfall(self) -> tuple[str, str] | None:
+        """Reason and sentence of what a trial asks for and does not get, though stable is served; or None."""
 
     def silence(self) -> str | None:
         """The sentence where nobody has spoken of what stands, or None."""

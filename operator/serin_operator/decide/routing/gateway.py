@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from serin_contract import http
-from serin_operator.api.deployment import ModelDeploymentSpec, Traffic
+from serin_operator.api.deployment import ModelDeploymentSpec
 from serin_operator.decide import manifests
 from serin_operator.decide.observation import Observation
 from serin_operator.decide.plan import SetWeights
+from serin_operator.decide.routing import parents, rehearsal, rules
 from serin_operator.decide.routing.base import Mode, Split
 
 
@@ -45,10 +45,30 @@ class GatewayRouting:
     def set(self, split: Split, *, narrowing: bool) -> SetWeights:
         """The route in one apply; a widening one only over the route that was seen."""
         manifest = self.manifest(split)
-        version = self.seen.live.get(manifests.key(manifest), {}).get("metadata", {}).get("resourceVersion")
+        version = self._standing.get("metadata", {}).get("resourceVersion")
         if version and not narrowing:
             manifest["metadata"]["resourceVersion"] = version
         return SetWeights(manifest, split.weights, split.cohort, narrowing)
+
+    @property
+    def cookie(self) -> str | None:
+        """By which callers stay with their arm: only where the gateway is known to match headers by pattern.
+
+        Until it has answered for a rehearsal that has changed, what stands is left as it is.
+        """
+        wanted = rehearsal.cookie(self.spec)
+        answer = rehearsal.answer(self.seen)
+        if wanted is None or answer is False or (answer is None and not rules.is_sticky(self._standing)):
+            return None
+        return wanted
+
+    def companions(self) -> tuple[Mapping[str, Any], ...]:
+        """The rehearsal of the rules that keep callers with their arm, where they are asked for."""
+        return (rehearsal.manifest(self.seen, self.spec),) if rehearsal.cookie(self.spec) is not None else ()
+
+    def shortfall(self) -> tuple[str, str] | None:
+        """The gateway does not match headers by pattern, or has not said whether it does."""
+        return rehearsal.shortfall(self.seen, self.spec)
 
     def apex(self, stable: str) -> Mapping[str, Any]:
         """Stable only, since the gateway does the splitting."""
@@ -56,63 +76,26 @@ class GatewayRouting:
 
     def trouble(self) -> tuple[str, str] | None:
         """The Gateway API, the Gateway or its controller stands in the way."""
-        seen = self.seen
-        if not seen.gateway_api:
-            return (
-                "GatewayApiMissing",
-                "this cluster does not know HTTPRoute; install the standard channel of the Gateway API",
-            )
-        if seen.missing_gateways:
-            names = ", ".join(seen.missing_gateways)
-            return (
-                "GatewayMissing",
-                f"Gateway {names} does not exist; create it or correct spec.traffic.parentRefs",
-            )
-        if seen.route is not None and seen.route.programmed is False:
-            said = "; ".join(parent.message for parent in seen.route.parents if parent.message) or "no reason is given"
-            return "RouteRefused", f"the gateway refuses the route: {said}. Correct spec.traffic or the Gateway"
-        return None
+        if not self.seen.gateway_api:
+            return parents.GATEWAY_API_MISSING
+        return parents.trouble(self.seen, "spec.traffic.parentRefs")
 
     def silence(self) -> str | None:
         """No controller has spoken of the route's latest state."""
-        route = self.seen.route
-        if route is None or route.programmed is not None:
-            return None
-        quiet = [parent.name for parent in route.parents if parent.accepted is None or parent.resolved_refs is None]
-        return (
-            f"the controller of Gateway {', '.join(quiet) or 'unknown'} has not answered for the route's latest state"
-        )
+        return parents.silence(self.seen)
 
     def manifest(self, split: Split) -> dict[str, Any]:
         """The owned HTTPRoute, inference paths only."""
-        traffic = (self.spec.traffic or Traffic()).model_dump(mode="json", by_alias=True, exclude_none=True)
         return manifests.owned(
             self.seen,
             {
                 "apiVersion": manifests.GATEWAY_API,
                 "kind": "HTTPRoute",
                 "metadata": {"name": self.seen.name},
-                "spec": {
-                    "parentRefs": traffic.get("parentRefs", []),
-                    **({"hostnames": traffic["hostnames"]} if traffic.get("hostnames") else {}),
-                    "rules": [_split_rule(split)],
-                },
+                "spec": {**rules.attachment(self.spec), "rules": rules.of(split, self.cookie)},
             },
         )
 
-
-def _split_rule(split: Split) -> dict[str, Any]:
-    """Where nothing is split the cohort header is removed, so that no caller can claim a cohort."""
-    modifier: dict[str, Any] = (
-        {"set": [{"name": http.COHORT_HEADER, "value": split.cohort}]}
-        if split.cohort
-        else {"remove": [http.COHORT_HEADER]}
-    )
-    return {
-        "matches": [{"path": {"type": "PathPrefix", "value": http.INFERENCE_PATH_PREFIX}}],
-        "filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": modifier}],
-        "backendRefs": [
-            {"name": name, "port": http.INFERENCE_PORT, "weight": weight}
-            for name, weight in sorted(split.weights.items())
-        ],
-    }
+    @property
+    def _standing(self) -> Mapping[str, Any]:
+        return self.seen.live.get(f"HTTPRoute/{self.seen.name}", {})

@@ -1,0 +1,171 @@
+"""The split by one rule of an HTTPRoute that someone else owns.
+
+Serin writes that rule's backendRefs and, among its filters, its own headers in the RequestHeaderModifier. All the
+rest of the route is its owner's. The rules of a route are one list to the API server, which nobody can own in part:
+so what is written is what was read with that one rule changed, and it holds only for the version that was read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from serin_operator.api.deployment import ModelDeploymentSpec
+from serin_operator.api.traffic import RouteReference
+from serin_operator.decide import manifests
+from serin_operator.decide.observation import Observation
+from serin_operator.decide.plan import EditRule
+from serin_operator.decide.routing import parents, rules
+from serin_operator.decide.routing.base import Mode, Split
+
+_MODIFIER = "RequestHeaderModifier"
+
+
+@dataclass(frozen=True)
+class ReferredRouting:
+    """Weights and cohort in one rule, written in one patch."""
+
+    seen: Observation
+    spec: ModelDeploymentSpec
+
+    mode: Mode = "Gateway"
+
+    @property
+    def weights(self) -> Mapping[str, int]:
+        """The rule's weights as they stand; before the first write they are those of its owner's backends."""
+        return self.seen.route.weights if self.seen.route is not None else {}
+
+    @property
+    def available(self) -> bool:
+        """Whether the rule is there, and nobody else's."""
+        return self._trouble() is None
+
+    @property
+    def taken(self) -> bool | None:
+        """Whether every parent took this generation of the route."""
+        return self.seen.route.programmed if self.seen.route is not None else None
+
+    def stands(self, split: Split) -> bool:
+        """Whether the rule sends requests as the split says, with the headers that it says."""
+        rule = self._rule
+        return rule is not None and edited(rule, self.set(split, narrowing=True)) == rule
+
+    def set(self, split: Split, *, narrowing: bool) -> EditRule:
+        """The rule in one patch. One that narrows is repeated on what is read anew where the route has changed."""
+        return EditRule(
+            route=self.seen.referred.item if self.seen.referred is not None else {},
+            rule=self._reference.rule,
+            backends=tuple({"group": "", "kind": "Service", **backend} for backend in rules.backends(split.weights)),
+            headers=rules.headers_of(split, None),
+            weights=split.weights,
+            cohort=split.cohort,
+            narrowing=narrowing,
+        )
+
+    def apex(self, stable: str) -> Mapping[str, Any]:
+        """Stable only, since the gateway does the splitting."""
+        return manifests.apex_service(self.seen, stable)
+
+    def companions(self) -> tuple[Mapping[str, Any], ...]:
+        """None: the route is its owner's."""
+        return ()
+
+    def trouble(self) -> tuple[str, str] | None:
+        """The rule cannot be used, or its Gateways stand in the way."""
+        return self._trouble() or parents.trouble(self.seen, f"parentRefs of HTTPRoute {self._reference.name}")
+
+    def shortfall(self) -> None:
+        """Stickiness needs rules of its own, and the API refuses it together with routeRef."""
+
+    def silence(self) -> str | None:
+        """No controller has spoken of the route's latest state."""
+        return parents.silence(self.seen)
+
+    def _trouble(self) -> tuple[str, str] | None:
+        named, referred = self._reference, self.seen.referred
+        if not self.seen.gateway_api:
+            return parents.GATEWAY_API_MISSING
+        if referred is None:
+            message = f"HTTPRoute {named.name} does not exist; create it or correct spec.traffic.routeRef"
+            return "RouteMissing", message
+        if self._rule is None:
+            return (
+                "RuleMissing",
+                f"HTTPRoute {named.name} has no rule whose name is {named.rule}; name one of its rules so or correct "
+                "spec.traffic.routeRef",
+            )
+        if referred.others:
+            others = ", ".join(referred.others)
+            return (
+                "RuleTaken",
+                f"rule {named.rule} of HTTPRoute {named.name} sends requests to ModelDeployment {others}; name another "
+                "rule in spec.traffic.routeRef, or remove its backendRefs to hand it over",
+            )
+        return None
+
+    @property
+    def _reference(self) -> RouteReference:
+        reference = self.spec.traffic.route_ref if self.spec.traffic is not None else None
+        assert reference is not None, "the spec refers to a rule"
+        return reference
+
+    @property
+    def _rule(self) -> Mapping[str, Any] | None:
+        if self.seen.referred is None:
+            return None
+        place = place_of(self.seen.referred.item, self._reference.rule)
+        return None if place is None else self.seen.referred.item["spec"]["rules"][place]
+
+
+def place_of(route: Mapping[str, Any], rule_name: str) -> int | None:
+    """Where in the route's list the rule of that name stands, or None where none does."""
+    named = enumerate((route.get("spec") or {}).get("rules") or ())
+    return next((place for place, rule in named if rule.get("name") == rule_name), None)
+
+
+def patch(route: Mapping[str, Any], edit: EditRule) -> list[dict[str, Any]] | None:
+    """The edit as a JSON patch (RFC 6902) of the route as it was read, or None where the rule is gone.
+
+    It names the version that was read: on any other one the API server answers with a conflict.
+    """
+    place = place_of(route, edit.rule)
+    if place is None:
+        return None
+    rule = edited(route["spec"]["rules"][place], edit)
+    return [
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": route["metadata"]["resourceVersion"]},
+        *(
+            {"op": "add", "path": f"/spec/rules/{place}/{own}", "value": rule[own]}
+            for own in ("backendRefs", "filters")
+        ),
+    ]
+
+
+def edited(rule: Mapping[str, Any], edit: EditRule) -> dict[str, Any]:
+    """The rule with the edit's backends and headers, and with all else as it is."""
+    filters = list(rule.get("filters") or ())
+    place = next((place for place, entry in enumerate(filters) if entry.get("type") == _MODIFIER), len(filters))
+    known = filters[place].get("requestHeaderModifier") or {} if place < len(filters) else {}
+    filters[place : place + 1] = [{"type": _MODIFIER, "requestHeaderModifier": _merged(known, edit.headers)}]
+    return {**rule, "backendRefs": [dict(backend) for backend in edit.backends], "filters": filters}
+
+
+def _merged(known: Mapping[str, Any], headers: Mapping[str, str | None]) -> dict[str, Any]:
+    """Its owner's headers as they are, and ours after them. Names of headers are the same in any case."""
+    ours = rules.modifier(headers)
+    names = {name.lower() for name in headers}
+    merged = dict(known)
+    for operation in ("set", "add", "remove"):
+        theirs = [entry for entry in known.get(operation) or () if _name(entry).lower() not in names]
+        entries = [*theirs, *ours.get(operation, ())]
+        if entries or known.get(operation) == []:
+            merged[operation] = entries
+        else:
+            merged.pop(operation, None)
+    return merged
+
+
+def _name(entry: Any) -> str:
+    """Of a header to set or add, or to remove."""
+    return str(entry.get("name", "")) if isinstance(entry, Mapping) else str(entry)
