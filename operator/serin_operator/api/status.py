@@ -77,6 +77,36 @@ class StableStatus(ApiModel):
     ready_replicas: Annotated[int | None, Field(description="Its pods that are ready.")] = None
 
 
+Confirmation = Literal["Confirmed", "NotYet", "CannotTell", "Wrong"]
+
+
+class ReachableStatus(ApiModel):
+    """Whether the gateway leads to the candidate, as the operator's own probe through it sees it."""
+
+    answer: Annotated[
+        Literal["Confirmed", "NotYet", "CannotTell"],
+        Field(description="CannotTell: the gateway could not be asked; then only the observed split confirms."),
+    ]
+    message: Annotated[str, Field(max_length=1024, description="What the gateway answered, in one sentence.")]
+    since: Annotated[Timestamp | None, Field(description="When this answer was first given.")] = None
+
+
+class SplitStatus(ApiModel):
+    """Whether callers see the split that the weight claims, from what both arms answered in this cohort."""
+
+    answer: Annotated[
+        Confirmation,
+        Field(description="Wrong: the weight is excluded by what both arms answered; the step is not left."),
+    ]
+    message: Annotated[str, Field(max_length=1024, description="The numbers, in one sentence.")]
+    share: Annotated[float | None, Field(description="Part of them that the candidate answered.")] = None
+    requests: Annotated[
+        int | None,
+        Field(description="Requests of this cohort; callers with stickiness, connections in Replicas mode."),
+    ] = None
+    since: Annotated[Timestamp | None, Field(description="When this answer was first given.")] = None
+
+
 class CandidateStatus(ApiModel):
     """The revision on trial."""
 
@@ -95,8 +125,21 @@ class CandidateStatus(ApiModel):
     cohort_number: Annotated[int, Field(description="Rises at every change of weight and never repeats.")] = 0
     step_started_at: Annotated[
         Timestamp | None,
-        Field(description="When the step's weight was seen on the route; its clock starts here."),
+        Field(
+            description=(
+                "Where the step's clock starts: when the gateway took the weight, and anew when the requests "
+                "confirmed the split."
+            )
+        ),
     ] = None
+    probe: Annotated[
+        str | None,
+        Field(max_length=32, description="Header value of the trial's own that leads a probe to the candidate."),
+    ] = None
+    reachable: Annotated[
+        ReachableStatus | None, Field(description="Whether the gateway leads to the candidate.")
+    ] = None
+    split: Annotated[SplitStatus | None, Field(description="Whether callers see the split that weight claims.")] = None
     trial_started_at: Annotated[Timestamp | None, Field(description="When the trial began.")] = None
     deadline_at: Annotated[
         Timestamp | None, Field(description="When the trial runs out of time; moves on while it is paused.")
@@ -109,6 +152,10 @@ class CandidateStatus(ApiModel):
     not_ready_since: Annotated[
         Timestamp | None, Field(description="When the candidate lost its last ready pod, if it has none.")
     ] = None
+    stable_floor: Annotated[
+        int | None,
+        Field(description="With an autoscaler: pods that stable had when the trial began, and keeps until it ends."),
+    ] = None
     dips: Annotated[int, Field(description="How often in this trial the candidate had no ready pod left.")] = 0
     policy: Annotated[
         str | None,
@@ -117,6 +164,20 @@ class CandidateStatus(ApiModel):
     shares: Annotated[
         dict[str, float] | None,
         Field(max_length=32, description="Share of the budget by gate, fixed when the trial began."),
+    ] = None
+
+
+class PreviousStatus(ApiModel):
+    """The revision that was stable before, while it keeps its pods."""
+
+    revision: Annotated[str, Field(max_length=63, description="Name of its ModelRevision.")]
+    digest: Annotated[str | None, Field(max_length=71, description="Digest of its bundle.")] = None
+    warm_until: Annotated[
+        Timestamp, Field(description="Applying its spec until then gives it all traffic at once, without a trial.")
+    ]
+    ready_replicas: Annotated[int | None, Field(description="Its pods that are ready.")] = None
+    floor: Annotated[
+        int | None, Field(description="With an autoscaler: pods that it keeps at least, as it had them before.")
     ] = None
 
 
@@ -145,7 +206,7 @@ class HistoryEntry(ApiModel):
     revision: Annotated[str, Field(max_length=63, description="Name of the ModelRevision.")]
     digest: Annotated[str | None, Field(max_length=71, description="Digest of its bundle.")] = None
     outcome: Annotated[
-        Literal["Promoted", "Rejected", "Undecided", "Aborted", "Superseded", "Failed"],
+        Literal["Promoted", "Returned", "Rejected", "Undecided", "Aborted", "Superseded", "Failed"],
         Field(description="How the trial ended."),
     ]
     reason: Annotated[str, Field(max_length=64, description="Why it ended so.")]
@@ -171,6 +232,9 @@ class ModelDeploymentStatus(ApiModel):
     ] = ()
     stable: Annotated[StableStatus | None, Field(description="The revision that is trusted.")] = None
     candidate: Annotated[CandidateStatus | None, Field(description="The revision on trial.")] = None
+    previous: Annotated[
+        PreviousStatus | None, Field(description="The revision that was stable before, as long as it is kept warm.")
+    ] = None
     gates: Annotated[
         tuple[GateStatus, ...],
         Field(max_length=32, description="What each gate says of the trial, of the last one after it ended."),

@@ -11,10 +11,12 @@ from serin_operator.api.deployment import (
     HistoryEntry,
     LastRollback,
     Phase,
+    PreviousStatus,
     Rejection,
     StableStatus,
 )
 from serin_operator.api.revision import ModelRevisionStatus
+from serin_operator.decide import capacity, timestamps
 from serin_operator.decide.draft import WAIT_SECONDS, Draft, Situation, begin
 from serin_operator.decide.judge import evidence as evidences
 from serin_operator.decide.judge.evidence import Evidence
@@ -27,7 +29,7 @@ REMEMBERED: tuple[Outcome, ...] = ("Rejected", "Undecided", "Failed")
 
 REJECTIONS_MAX = 50
 HISTORY_MAX = 20
-_WAITING = "; waiting for a ready pod"
+_SCALING = "; scaling stable first: "
 
 
 def end(
@@ -47,9 +49,10 @@ def end(
     ended = candidate.model_copy(
         update={
             "outcome": outcome,
-            "weight": 0,
+            "weight": capacity.left_to(situation, candidate, None) if stable is not None else 0,
             "cohort": None,
             "shadow_cohort": None,
+            "split": None,
             "step_started_at": None,
             "paused_since": None,
         }
@@ -59,18 +62,21 @@ def end(
         draft,
         candidate=ended if stable else None,
         gates=gates or draft.gates,
-        history=(_entry(situation, candidate, outcome, reason), *draft.history)[:HISTORY_MAX],
-        reports=(_verdict(situation, candidate.revision, outcome, reason, message, evidence),),
+        history=(entry(situation, candidate, outcome, reason), *draft.history)[:HISTORY_MAX],
+        reports=(verdict(situation, candidate.revision, outcome, reason, message, evidence),),
         evidence=None,
         retry_after_seconds=WAIT_SECONDS / 8,
     )
     if stable is not None:
-        draft = _take_back(situation, draft, candidate.revision, stable)
-    if outcome not in REMEMBERED:
-        return draft.with_event("Normal", f"Trial{outcome}", message, "Abort")
-    return _remember(situation, draft, candidate, reason, gate or reason, message).with_event(
-        "Warning", "RolledBack", message, "RollBack"
-    )
+        draft = _take_back(situation, draft, ended, stable)
+    if outcome in REMEMBERED:
+        draft = _remember(situation, draft, candidate, reason, gate or reason, message)
+        draft = draft.with_event("Warning", "RolledBack", message, "RollBack")
+    else:
+        draft = draft.with_event("Normal", f"Trial{outcome}", message, "Abort")
+    if ended.weight > 0:
+        return draft.with_event("Warning", "ScalingStableFirst", draft.message, "RollBack")
+    return draft
 
 
 def withdraw(situation: Situation, candidate: CandidateStatus) -> Draft:
@@ -78,10 +84,13 @@ def withdraw(situation: Situation, candidate: CandidateStatus) -> Draft:
     stable = situation.stable
     assert stable is not None, "a first deployment has no one to take its traffic back to"
     status = situation.seen.status
-    message = (status.message or "").partition(_WAITING)[0]
+    message = (status.message or "").partition(_SCALING)[0]
+    record = situation.seen.revision(candidate.revision)
+    since = record.status.updated_at if record is not None else candidate.trial_started_at
+    candidate = candidate.model_copy(update={"weight": capacity.left_to(situation, candidate, since)})
     draft = begin(situation, Phase.RollingBack, str(candidate.outcome), message)
-    draft = replace(draft, evidence=None, retry_after_seconds=WAIT_SECONDS / 4)
-    draft = _take_back(situation, draft, candidate.revision, stable.revision)
+    draft = replace(draft, candidate=candidate, evidence=None, retry_after_seconds=WAIT_SECONDS / 4)
+    draft = _take_back(situation, draft, candidate, stable.revision)
     if draft.weights is not None:
         return replace(draft, reports=_touched(situation, candidate.revision))
     if situation.weights.get(candidate.revision, 0) > 0:
@@ -102,30 +111,36 @@ def promote(
     """Trust the candidate: nothing restarts, only the words change."""
     old = situation.stable
     message = f"{candidate.revision} answers all requests"
-    reports = [_verdict(situation, candidate.revision, "Stable", reason, message, evidence)]
+    reports = [verdict(situation, candidate.revision, "Stable", reason, message, evidence)]
     if old is not None:
         replaced = f"{candidate.revision} took its place"
-        reports.append(_verdict(situation, old.revision, "Superseded", "Replaced", replaced, None))
+        reports.append(verdict(situation, old.revision, "Superseded", "Replaced", replaced))
     draft = begin(situation, Phase.Stable, reason, message)
     return replace(
         draft,
         stable=StableStatus(revision=candidate.revision, digest=candidate.digest, weight=100),
         candidate=None,
+        previous=warm(situation, candidate.stable_floor),
         gates=gates,
-        history=(_entry(situation, candidate, "Promoted", reason), *draft.history)[:HISTORY_MAX],
+        history=(entry(situation, candidate, "Promoted", reason), *draft.history)[:HISTORY_MAX],
         reports=tuple(reports),
         evidence=None,
         retry_after_seconds=WAIT_SECONDS,
     ).with_event("Normal", "Promoted", message, "Promote")
 
 
-def _take_back(situation: Situation, draft: Draft, candidate: str, stable: str) -> Draft:
-    """0/100 at once, unless stable has no pod at all to answer while the candidate has."""
-    if situation.weights.get(candidate, 0) == 0:
+def _take_back(situation: Situation, draft: Draft, candidate: CandidateStatus, stable: str) -> Draft:
+    """0/100 at once; where stable cannot carry all yet, as much as it can, and its missing pods first."""
+    left, have = candidate.weight, situation.weights.get(candidate.revision, 0)
+    if left > 0:
+        ready, needed = situation.seen.ready(stable), capacity.whole(situation, candidate)
+        said = f"{stable} has {ready} of {needed} pods ready, and {candidate.revision} keeps {left} % until more are"
+        draft = replace(draft, message=f"{draft.message}{_SCALING}{said}")
+    if have <= left:
         return draft
-    if situation.seen.ready(stable) == 0 and situation.seen.ready(candidate) > 0:
-        return replace(draft, message=f"{draft.message}{_WAITING} of {stable} before its traffic goes back")
-    back = situation.routing.set(Split(stable, candidate), narrowing=True)
+    # The probe's rule stays until the candidate leaves the route: what stands between is the split of an
+    # introduction, by which a pass that follows a crash knows what happened.
+    back = situation.routing.set(Split(stable, candidate.revision, left, probe=candidate.probe), narrowing=True)
     return replace(draft, weights=back)
 
 
@@ -156,9 +171,22 @@ def _remember(
     return replace(draft, last_rollback=rollback)
 
 
-def _entry(
-    situation: Situation, candidate: CandidateStatus, outcome: Outcome | Literal["Promoted"], reason: str
+def warm(situation: Situation, floor: int | None) -> PreviousStatus | None:
+    """Stable as the revision that keeps its pods for a while, or None where none does."""
+    stable = situation.stable
+    if stable is None or situation.policy.keep_warm_seconds == 0:
+        return None
+    until = timestamps.text(situation.now + situation.policy.keep_warm_seconds)
+    return PreviousStatus(revision=stable.revision, digest=stable.digest, warm_until=until, floor=floor)
+
+
+def entry(
+    situation: Situation,
+    candidate: CandidateStatus | PreviousStatus,
+    outcome: Outcome | Literal["Promoted", "Returned"],
+    reason: str,
 ) -> HistoryEntry:
+    """The line of the history."""
     return HistoryEntry(
         revision=candidate.revision,
         digest=candidate.digest,
@@ -168,20 +196,21 @@ def _entry(
     )
 
 
-def _verdict(
+def verdict(
     situation: Situation,
     revision: str,
-    verdict: Outcome | Literal["Stable"],
+    outcome: Outcome | Literal["Stable"],
     reason: str,
     message: str,
-    evidence: Evidence | None,
+    evidence: Evidence | None = None,
 ) -> RevisionReport:
+    """What to write on the revision's record; the evidence that it holds stays where none is given."""
     record = situation.seen.revision(revision)
     kept = record.status.evidence if record is not None else None
     return RevisionReport(
         revision,
         ModelRevisionStatus(
-            verdict=verdict,
+            verdict=outcome,
             reason=reason[:64],
             message=message[:4096],
             updated_at=situation.now_text,

@@ -7,7 +7,8 @@ from functools import cached_property
 
 from serin_operator.api.deployment import CandidateStatus, GateStatus, Phase
 from serin_operator.api.revision import ModelRevisionStatus
-from serin_operator.decide import availability, judge, sources, timestamps
+from serin_operator.decide import availability, capacity, judge, sources, timestamps
+from serin_operator.decide.capacity import Pods
 from serin_operator.decide.draft import Draft, Situation, begin
 from serin_operator.decide.judge import evidence as evidences
 from serin_operator.decide.judge import shadowed
@@ -43,8 +44,11 @@ class Trial:
     @property
     def needed(self) -> int:
         """Ready pods that the candidate must have for its weight, for the first step's before it has one."""
-        steps = self.situation.policy.steps
-        return self.situation.replicas_for(max(self.candidate.weight, steps[0].weight))
+        return self.pods_for(max(self.candidate.weight, self.situation.policy.steps[0].weight)).candidate
+
+    def pods_for(self, weight: int) -> Pods:
+        """Pods of both arms while the candidate answers that percentage."""
+        return capacity.for_weight(self.situation, self.candidate, weight)
 
     @property
     def ready(self) -> int:
@@ -69,7 +73,7 @@ class Trial:
     @property
     def introduced(self) -> Split:
         """The candidate is known, and answers nobody."""
-        return Split(self.stable, self.candidate.revision)
+        return Split(self.stable, self.candidate.revision, probe=self.candidate.probe)
 
     @property
     def split(self) -> Split:
@@ -78,7 +82,7 @@ class Trial:
 
     def split_of(self, candidate: CandidateStatus) -> Split:
         """What a status of the candidate records."""
-        return Split(self.stable, candidate.revision, candidate.weight, candidate.cohort)
+        return Split(self.stable, candidate.revision, candidate.weight, candidate.cohort, candidate.probe)
 
     @cached_property
     def route_stands(self) -> bool:
@@ -114,6 +118,7 @@ class Trial:
                 "cohort": cohort,
                 "shadow_cohort": shadow,
                 "cohort_number": number,
+                "split": None,
                 "step_started_at": None,
                 **changes,
             }
@@ -127,7 +132,14 @@ class Trial:
 def judged(situation: Situation, candidate: CandidateStatus) -> Trial:
     """The trial with this observation's answers absorbed and every gate asked."""
     assert situation.stable is not None, "a first deployment is not on trial"
-    return _judged(situation, _clocked(situation, candidate), situation.stable.revision)
+    return _judged(situation, _sized(situation, _clocked(situation, candidate)), situation.stable.revision)
+
+
+def _sized(situation: Situation, candidate: CandidateStatus) -> CandidateStatus:
+    """Where an autoscaler came in mid-trial, stable keeps what it has from here on."""
+    if situation.policy.autoscaling is None or candidate.stable_floor is not None:
+        return candidate
+    return candidate.model_copy(update={"stable_floor": capacity.floor_now(situation)})
 
 
 def _clocked(situation: Situation, candidate: CandidateStatus) -> CandidateStatus:
@@ -150,7 +162,8 @@ def _clocked(situation: Situation, candidate: CandidateStatus) -> CandidateStatu
 def _judged(situation: Situation, candidate: CandidateStatus, stable: str) -> Trial:
     seen = situation.seen
     evidence = seen.evidence or evidences.start(candidate.revision, stable)
-    evidence = evidences.absorb(evidence, seen.stats, seen.now, situation.policy)
+    arms = tuple(answer for answer in seen.stats if answer.revision in (candidate.revision, stable))
+    evidence = evidences.absorb(evidence, arms, seen.now, situation.policy)
     verdicts = judge.judge(
         evidence,
         situation.policy,

@@ -138,8 +138,9 @@ def _counters(evidence: Evidence, revision: str, cohort: CohortStats) -> Counter
         float(candidate.labelled), float(candidate.correct), float(stable.labelled), float(stable.correct),
     )  # fmt: skip
     if revision not in (evidence.candidate, evidence.stable):
-        return (0.0, 0.0, 0.0, *labels)
-    return (float(cohort.requests), float(cohort.refused + cohort.failed), float(cohort.predictions), *labels)
+        return (0.0, 0.0, 0.0, *labels, 0.0, 0.0)
+    served = (float(cohort.requests), float(cohort.refused + cohort.failed), float(cohort.predictions))
+    return (*served, *labels, float(cohort.callers), float(cohort.connections))
 
 
 def _delta(now: Counters, last: Counters) -> Counters | None:
@@ -151,23 +152,26 @@ def _delta(now: Counters, last: Counters) -> Counters | None:
         or max(now) > COUNTER_MAX
     ):
         return None
-    requests, errors, predictions, c_labelled, c_correct, s_labelled, s_correct = (max(0.0, g) for g in grown)
+    risen = [max(0.0, value) for value in grown]
+    requests, errors, predictions, c_labelled, c_correct, s_labelled, s_correct, callers, connections = risen
     parts = ((errors, requests), (c_correct, c_labelled), (s_correct, s_labelled))
     if any(part > whole + ROUNDING for part, whole in parts):
         return None
     return (
         requests, min(errors, requests), predictions,
         c_labelled, min(c_correct, c_labelled), s_labelled, min(s_correct, s_labelled),
+        callers, connections,
     )  # fmt: skip
 
 
 def _arms(delta: Counters, of_candidate: bool) -> tuple[ArmCounts, ArmCounts]:
     """What one pod's growth adds to the candidate's and to stable's counts."""
-    requests, errors, predictions, c_labelled, c_correct, s_labelled, s_correct = delta
-    served, none = (requests, errors, predictions), (0.0, 0.0, 0.0)
+    c_labels, s_labels = delta[3:5], delta[5:7]
+    served = ArmCounts(*delta[:3], callers=delta[7], connections=delta[8])
+    c, s = (served, ArmCounts()) if of_candidate else (ArmCounts(), served)
     return (
-        ArmCounts(*(served if of_candidate else none), c_labelled, c_correct),
-        ArmCounts(*(none if of_candidate else served), s_labelled, s_correct),
+        replace(c, labelled=c_labels[0], correct=c_labels[1]),
+        replace(s, labelled=s_labels[0], correct=s_labels[1]),
     )
 
 
@@ -181,8 +185,8 @@ def _grown(cohort: CohortEvidence, candidate: ArmCounts, stable: ArmCounts, know
         answers_of(candidate, stable),
         _guess(answers_of(cohort.candidate, cohort.stable), answers_of(*known)),
     )
-    return CohortEvidence(
-        opened_at=cohort.opened_at,
+    return replace(
+        cohort,
         candidate=cohort.candidate.plus(candidate),
         stable=cohort.stable.plus(stable),
         log_e={

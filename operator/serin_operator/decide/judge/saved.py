@@ -10,7 +10,9 @@ from serin_operator.decide.judge import shadowed
 from serin_operator.decide.judge.sums import ArmCounts, CohortEvidence, Counters, Evidence, PodMemory, start
 from serin_operator.decide.policy import ACCURACY, ERROR_RATE
 
-DUMP_FORMAT = 1
+DUMP_FORMAT = 2
+WITHOUT_CALLERS = 1
+"""An older format, in which neither sums nor counters hold callers and connections: both are 0 then, together."""
 
 
 def dump(evidence: Evidence) -> dict[str, Any]:
@@ -41,8 +43,15 @@ def dump(evidence: Evidence) -> dict[str, Any]:
 
 def _dump_cohort(cohort: CohortEvidence) -> list[float]:
     arms = (cohort.candidate, cohort.stable)
-    counts = [value for arm in arms for value in (arm.requests, arm.errors, arm.predictions, arm.labelled, arm.correct)]
-    return [cohort.opened_at, cohort.log_e.get(ACCURACY, 0.0), cohort.log_e.get(ERROR_RATE, 0.0), *counts]
+    counts = [value for arm in arms for value in _dump_arm(arm)]
+    log_e = (cohort.log_e.get(ACCURACY, 0.0), cohort.log_e.get(ERROR_RATE, 0.0))
+    return [cohort.opened_at, *log_e, cohort.disturbed, *counts]
+
+
+def _dump_arm(arm: ArmCounts) -> tuple[float, ...]:
+    return (
+        arm.requests, arm.errors, arm.predictions, arm.labelled, arm.correct, arm.callers, arm.connections,
+    )  # fmt: skip
 
 
 def restore(document: Mapping[str, Any] | None, candidate: str, stable: str) -> Evidence:
@@ -55,7 +64,7 @@ def restore(document: Mapping[str, Any] | None, candidate: str, stable: str) -> 
     enters an e-value twice. A baseline would be as valid and throw the labels away.
     """
     try:
-        if document is None or document["format"] != DUMP_FORMAT:
+        if document is None or document["format"] not in (WITHOUT_CALLERS, DUMP_FORMAT):
             return start(candidate, stable)
         if (document["candidate"], document["stable"]) != (candidate, stable):
             return start(candidate, stable)
@@ -66,9 +75,10 @@ def restore(document: Mapping[str, Any] | None, candidate: str, stable: str) -> 
 
 def _restored(document: Mapping[str, Any]) -> Evidence:
     names = [str(name) for name in document["names"]]
+    older = document["format"] == WITHOUT_CALLERS
     pods = {}
     for uid, (started_at, ended, rows) in document["pods"].items():
-        counters = {names[int(row[0])]: _seven(_finite(row[1:], 7)) for row in rows}
+        counters = {names[int(row[0])]: _nine([*_finite(row[1:], 7), 0.0, 0.0] if older else row[1:]) for row in rows}
         pods[str(uid)] = PodMemory(str(started_at), counters, tuple(str(start) for start in ended))
     ring = [_finite(sample, 3) for sample in document["ring"]]
     if ring != sorted(ring):
@@ -77,7 +87,7 @@ def _restored(document: Mapping[str, Any]) -> Evidence:
         candidate=str(document["candidate"]),
         stable=str(document["stable"]),
         cohorts={
-            name: _restored_cohort(_finite(row, 13))
+            name: _restored_cohort(_widened(row) if older else row)
             for name, row in zip(names[: len(document["cohorts"])], document["cohorts"], strict=True)
         },
         pods=pods,
@@ -87,14 +97,22 @@ def _restored(document: Mapping[str, Any]) -> Evidence:
     )
 
 
-def _restored_cohort(row: list[float]) -> CohortEvidence:
+def _widened(row: list[Any]) -> list[float]:
+    """A cohort's row of the older format as one of this."""
+    values = _finite(row, 13)
+    return [*values[:3], 0.0, *values[3:8], 0.0, 0.0, *values[8:], 0.0, 0.0]
+
+
+def _restored_cohort(values: list[Any]) -> CohortEvidence:
+    row = _finite(values, 18)
     if min(row[3:]) < 0.0:
         raise ValueError("a sum is negative")
     return CohortEvidence(
         opened_at=row[0],
-        candidate=ArmCounts(*row[3:8]),
-        stable=ArmCounts(*row[8:13]),
+        candidate=ArmCounts(*row[4:11]),
+        stable=ArmCounts(*row[11:18]),
         log_e={ACCURACY: row[1], ERROR_RATE: row[2]},
+        disturbed=row[3],
     )
 
 
@@ -106,6 +124,6 @@ def _finite(values: Iterable[Any], count: int) -> list[float]:
     return numbers
 
 
-def _seven(values: list[float]) -> Counters:
-    a, b, c, d, e, f, g = values
-    return a, b, c, d, e, f, g
+def _nine(values: list[Any]) -> Counters:
+    a, b, c, d, e, f, g, h, i = _finite(values, 9)
+    return a, b, c, d, e, f, g, h, i

@@ -10,9 +10,9 @@ from serin_operator.decide.judge.formulas import Stratum
 from serin_operator.decide.judge.shadowed import NO_SHADOW, ShadowEvidence
 from serin_operator.decide.policy import ACCURACY, ERROR_RATE
 
-Counters = tuple[float, float, float, float, float, float, float]
-"""requests, errors, predictions; labelled, correct of the candidate; labelled, correct of stable."""
-NO_COUNTERS: Counters = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+Counters = tuple[float, float, float, float, float, float, float, float, float]
+"""requests, errors, predictions; labelled, correct of the candidate; the same of stable; callers, connections."""
+NO_COUNTERS: Counters = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,10 @@ class ArmCounts:
     """Σ 1/m over labelled rows."""
     correct: float = 0.0
     """Σ 1/m over labelled rows that were predicted right."""
+    callers: float = 0.0
+    """Callers told apart by their cookie."""
+    connections: float = 0.0
+    """Connections on which a request came."""
 
     def plus(self, other: ArmCounts) -> ArmCounts:
         """Both together."""
@@ -37,19 +41,23 @@ class ArmCounts:
             self.predictions + other.predictions,
             self.labelled + other.labelled,
             self.correct + other.correct,
+            self.callers + other.callers,
+            self.connections + other.connections,
         )
 
 
 def together(counts: Iterable[ArmCounts]) -> ArmCounts:
     """The sum of many: plain floats on the way, because this runs at every look."""
-    requests = errors = predictions = labelled = correct = 0.0
+    requests = errors = predictions = labelled = correct = callers = connections = 0.0
     for one in counts:
         requests += one.requests
         errors += one.errors
         predictions += one.predictions
         labelled += one.labelled
         correct += one.correct
-    return ArmCounts(requests, errors, predictions, labelled, correct)
+        callers += one.callers
+        connections += one.connections
+    return ArmCounts(requests, errors, predictions, labelled, correct, callers, connections)
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,13 @@ class CohortEvidence:
     stable: ArmCounts = ArmCounts()
     log_e: Mapping[str, float] = field(default_factory=lambda: {ACCURACY: 0.0, ERROR_RATE: 0.0})
     """Natural log of this cohort's factor of the safe 2x2 e-process, by gate name."""
+    disturbed: float = 0.0
+    """Requests of both arms that it had when an older cohort last got one: some gateway still had its weights."""
+
+    @property
+    def requests(self) -> float:
+        """Of both arms."""
+        return self.candidate.requests + self.stable.requests
 
 
 @dataclass(frozen=True)
