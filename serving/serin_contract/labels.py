@@ -4,6 +4,8 @@ GROUP = "serin.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 FIELD_MANAGER = "serin"
+HANDOVER_FIELD_MANAGER = "serin-handover"
+"""Owns the number of a Deployment's pods from the moment at which Serin leaves it to an autoscaler."""
 STATUS_FIELD_MANAGER = "serin-status"
 
 MANAGED_BY_LABEL = "serin.dev/managed-by"

@@ -34,6 +34,7 @@ NEEDED = [
     ("", "configmaps", ("get", "list", *WRITE)),
     ("", "secrets", ("create", "patch")),
     ("policy", "poddisruptionbudgets", ("get", "list", *WRITE)),
+    ("autoscaling", "horizontalpodautoscalers", ("get", "list", *WRITE)),
     ("", "pods", (*READ, *WRITE)),
     ("discovery.k8s.io", "endpointslices", READ),
     (GATEWAY, "httproutes", (*READ, *WRITE)),

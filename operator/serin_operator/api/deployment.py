@@ -29,6 +29,7 @@ from serin_operator.api.status import (
     LastRollback,
     ModelDeploymentStatus,
     Phase,
+    PreviousStatus,
     Rejection,
     StableStatus,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "ModelDeploymentStatus",
     "ParentReference",
     "Phase",
+    "PreviousStatus",
     "Rejection",
     "ResourceQuantities",
     "Rollout",

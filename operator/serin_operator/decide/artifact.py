@@ -7,7 +7,7 @@ from dataclasses import replace
 from serin_contract import startup
 from serin_operator.api.deployment import CandidateStatus, Phase
 from serin_operator.api.revision import ModelRevisionSpec, ModelRevisionStatus, RevisionModel
-from serin_operator.decide import availability, identity, manifests, templates, timestamps
+from serin_operator.decide import availability, capacity, identity, manifests, templates, timestamps
 from serin_operator.decide.draft import WAIT_SECONDS, Draft, Situation, begin
 from serin_operator.decide.judge import evidence
 from serin_operator.decide.observation import ContainerEnd, PodFacts, RevisionFacts
@@ -125,6 +125,7 @@ def _begin_trial(situation: Situation, record: RevisionFacts) -> Draft:
         deadline_at=timestamps.text(situation.now + policy.deadline_seconds),
         policy=policy.hash,
         shares=policy.shares,
+        stable_floor=capacity.floor_now(situation),
     )
     message = f"{record.name} is starting its pods"
     status = ModelRevisionStatus(verdict="Trial", reason="TrialStarted", message=message, updated_at=now_text)
@@ -132,6 +133,8 @@ def _begin_trial(situation: Situation, record: RevisionFacts) -> Draft:
     return replace(
         draft,
         candidate=candidate,
+        # Where pods split, a warm revision would take a share of its own as soon as the candidate is let in.
+        previous=draft.previous if situation.routing.mode == "Gateway" else None,
         gates=(),
         reports=(RevisionReport(record.name, status),),
         evidence=evidence.start(record.name, stable),

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from serin_contract import labels
-from serin_operator.decide import identity, manifests, timestamps
+from serin_operator.decide import capacity, identity, manifests, retiring, routing
 from serin_operator.decide.draft import Draft, Situation
-from serin_operator.decide.plan import Action, Apply, ApplyKeys, Delete
+from serin_operator.decide.plan import Action, Apply, ApplyKeys, Delete, HandOver
 
-RETIRE_SECONDS = 10.0
-"""From the end of a revision's traffic to the end of its pods: longer than routes take to spread."""
-
-RETIRED_KINDS = ("Deployment", "Service", "PodDisruptionBudget", "ConfigMap")
 TERMINAL = ("Superseded", "Rejected", "Undecided", "Aborted", "Failed")
 
 
@@ -35,10 +31,10 @@ def children(situation: Situation, draft: Draft) -> Children:
     keys: tuple[Action, ...] = ()
     if not situation.seen.operator.keys_applied:
         keys = (ApplyKeys(identity.keys_name(situation.seen.name)),)
-    retired, wait_seconds = _retire(situation, draft)
+    retired, wait_seconds = retiring.retire(situation, draft)
     return Children(
-        first=(*keys, *(Apply(manifest) for manifest in wanted)),
-        last=(*retired, *_stray_resolve_pods(situation), *_prune(situation, draft)),
+        first=(*keys, *_autoscalers_off(situation, draft), *_applied(situation, wanted)),
+        last=(*retired, *_stray_routes(situation), *_stray_resolve_pods(situation), *_prune(situation, draft)),
         retry_after_seconds=wait_seconds,
     )
 
@@ -46,65 +42,76 @@ def children(situation: Situation, draft: Draft) -> Children:
 def _wanted(situation: Situation, draft: Draft) -> Iterator[dict[str, Any]]:
     seen = situation.seen
     candidate = draft.candidate
-    if candidate is not None and candidate.outcome is None:
+    pods = capacity.of_candidate(situation, draft)
+    if candidate is not None and pods is not None:
         if seen.stable_profile is not None and draft.stable is not None:
             yield manifests.stable_profile(seen, candidate.revision, seen.stable_profile)
-        yield from _workload(situation, candidate.revision, _candidate_replicas(situation, draft))
+        yield from _workload(situation, candidate.revision, pods)
+    if draft.previous is not None:
+        yield from _workload(situation, draft.previous.revision, capacity.of_previous(situation, draft.previous))
     if draft.stable is not None:
-        yield from _workload(situation, draft.stable.revision, situation.policy.replicas)
+        yield from _workload(situation, draft.stable.revision, capacity.of_stable(situation, draft))
         apex = situation.routing.apex(draft.stable.revision)
         if apex is not None:
             yield dict(apex)
+        for companion in situation.routing.companions():
+            yield dict(companion)
 
 
-def _candidate_replicas(situation: Situation, draft: Draft) -> int:
-    """Enough for the weight on the route and the one intended; a first deployment is built whole."""
-    candidate = draft.candidate
-    if candidate is None or draft.stable is None:
-        return situation.policy.replicas
-    steps = situation.policy.steps
-    weight = max(
-        candidate.weight,
-        situation.weights.get(candidate.revision, 0),
-        steps[max(0, min(candidate.step, len(steps) - 1))].weight,
-    )
-    return situation.replicas_for(weight)
-
-
-def _workload(situation: Situation, revision: str, replicas: int) -> Iterator[dict[str, Any]]:
+def _workload(situation: Situation, revision: str, pods: int) -> Iterator[dict[str, Any]]:
     record = situation.seen.revision(revision)
     if record is None:
         # Its record was deleted by hand: what stands is left as it stands, since its template is not known.
         return
     yield manifests.revision_service(situation.seen, revision)
     yield manifests.disruption_budget(situation.seen, revision)
-    yield manifests.workload(situation.seen, revision, record.spec.template, replicas)
+    scaling = situation.policy.autoscaling
+    yield manifests.workload(situation.seen, revision, record.spec.template, pods if scaling is None else None)
+    if scaling is not None:
+        lowest = min(pods, scaling.maximum)
+        highest = lowest if situation.routing.mode == "Replicas" and _splits(situation, revision) else scaling.maximum
+        yield manifests.autoscaler(situation.seen, revision, lowest, highest, scaling.cpu_percent)
 
 
-def _retire(situation: Situation, draft: Draft) -> tuple[list[Action], float | None]:
-    kept = {state.revision for state in (draft.stable, draft.candidate) if state is not None}
-    actions: list[Action] = []
-    wait_seconds: float | None = None
-    for name, manifest in situation.seen.live.items():
-        kind = name.partition("/")[0]
-        revision = manifest.get("metadata", {}).get("labels", {}).get(labels.REVISION_LABEL)
-        if kind not in RETIRED_KINDS or revision is None or revision in kept or revision in situation.weights:
-            continue
-        left = _seconds_until_retired(situation, revision)
-        if left > 0:
-            wait_seconds = left if wait_seconds is None else min(wait_seconds, left)
-        elif "deletionTimestamp" not in manifest["metadata"]:
-            actions.append(_delete(manifest))
-    return actions, wait_seconds
+def _splits(situation: Situation, revision: str) -> bool:
+    """Whether the number of the revision's pods is what splits the traffic."""
+    return situation.stable is not None and revision != situation.stable.revision
 
 
-def _seconds_until_retired(situation: Situation, revision: str) -> float:
-    record = situation.seen.revision(revision)
-    if record is None:
-        return 0.0
-    ended = record.status.updated_at
-    age = timestamps.elapsed(ended, situation.now) if ended else situation.now - record.created_at
-    return RETIRE_SECONDS - age
+def _applied(situation: Situation, wanted: list[dict[str, Any]]) -> Iterator[Action]:
+    """What gives pods up comes before what asks for more, so that the two never add up to too many."""
+    live = situation.seen.live
+    for manifest in sorted(wanted, key=lambda manifest: not _shrinks(live, manifest)):
+        standing = live.get(manifests.key(manifest), {})
+        number = standing.get("spec", {}).get("replicas")
+        left = manifest["kind"] == "Deployment" and "replicas" not in manifest["spec"]
+        if left and number is not None and not manifests.is_autoscaled(standing):
+            yield HandOver(manifest["metadata"]["name"], standing["metadata"]["uid"], number)
+        yield Apply(manifest)
+
+
+def _shrinks(live: Mapping[str, Mapping[str, Any]], manifest: Mapping[str, Any]) -> bool:
+    if manifest["kind"] != "Deployment":
+        return False
+    have, wanted = manifests.live_replicas(live, manifest["metadata"]["name"]), manifest["spec"].get("replicas")
+    return have is not None and wanted is not None and wanted < have
+
+
+def _autoscalers_off(situation: Situation, draft: Draft) -> list[Action]:
+    """Autoscalers of revisions in use go first where none is asked for any more: two must not choose one number."""
+    if situation.policy.autoscaling is not None:
+        return []
+    named = (f"HorizontalPodAutoscaler/{revision}" for revision in sorted(retiring.kept(draft)))
+    standing = (situation.seen.live.get(name) for name in named)
+    return [retiring.deletion(manifest) for manifest in standing if manifest is not None]
+
+
+def _stray_routes(situation: Situation) -> list[Action]:
+    return [
+        retiring.deletion(item)
+        for item in routing.strays(situation.seen, situation.routing)
+        if "deletionTimestamp" not in item["metadata"]
+    ]
 
 
 def _stray_resolve_pods(situation: Situation) -> list[Action]:
@@ -120,7 +127,7 @@ def _stray_resolve_pods(situation: Situation) -> list[Action]:
 
 def _prune(situation: Situation, draft: Draft) -> list[Action]:
     """Records beyond the history limit, the oldest first; never one that has pods or is in use."""
-    kept = {state.revision for state in (draft.stable, draft.candidate) if state is not None} | {situation.target}
+    kept = retiring.kept(draft) | {situation.target}
     ended = sorted(
         (
             record
@@ -136,7 +143,3 @@ def _prune(situation: Situation, draft: Draft) -> list[Action]:
         Delete(labels.API_VERSION, "ModelRevision", record.name, record.uid)
         for record in ended[situation.policy.revision_history_limit :]
     ]
-
-
-def _delete(manifest: Any) -> Delete:
-    return Delete(manifest["apiVersion"], manifest["kind"], manifest["metadata"]["name"], manifest["metadata"]["uid"])

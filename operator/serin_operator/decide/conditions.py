@@ -7,6 +7,7 @@ from typing import Literal
 
 from serin_operator.api.base import Condition
 from serin_operator.api.deployment import GateStatus
+from serin_operator.decide import capacity
 from serin_operator.decide.draft import Draft, Situation
 
 WORST_FIRST = ("Fail", "Error", "NoData", "NotYet", "Pass")
@@ -22,7 +23,7 @@ def conditions(situation: Situation, draft: Draft) -> tuple[Condition, ...]:
         "Promoted": _promoted(situation, draft),
         "GatesPassing": _gates_passing(situation, draft),
         "RouteProgrammed": _route_programmed(situation),
-        "CapacityAvailable": _capacity_available(situation),
+        "CapacityAvailable": _capacity_available(situation, draft),
         "ArtifactVerified": _artifact_verified(situation, draft),
     }
     seen = situation.seen
@@ -94,6 +95,9 @@ def _route_programmed(situation: Situation) -> Answer:
     trouble = situation.routing.trouble()
     if trouble is not None:
         return "False", *trouble
+    shortfall = situation.routing.shortfall()
+    if shortfall is not None:
+        return "Unknown" if situation.seen.rehearsal is None else "False", *shortfall
     if situation.seen.route is None:
         return "Unknown", "NoRoute", "there is no route yet"
     silence = situation.routing.silence()
@@ -102,10 +106,24 @@ def _route_programmed(situation: Situation) -> Answer:
     return "True", "Accepted", "every parent has taken the route as it stands"
 
 
-def _capacity_available(situation: Situation) -> Answer:
+def _capacity_available(situation: Situation, draft: Draft) -> Answer:
     for pod in situation.seen.pods:
         if pod.unschedulable and not pod.terminating:
             return "False", "Unschedulable", f"no node takes pod {pod.name}: {pod.unschedulable}"
+    stable, candidate = draft.stable, draft.candidate
+    if stable is None or candidate is None:
+        return "True", "Scheduled", "every pod has a node"
+    full, pods = capacity.whole(situation, candidate), capacity.of_stable(situation, draft)
+    if pods < full:
+        return (
+            "False",
+            "StableReduced",
+            f"{stable.revision} has {pods} of {full} pods while {candidate.revision} is on trial, as rollout.surge "
+            "asks; a rollback starts the others first",
+        )
+    if candidate.outcome is not None and candidate.weight > 0:
+        ready = situation.seen.ready(stable.revision)
+        return "False", "StableReduced", f"{ready} of {full} pods of {stable.revision} are ready to take all back"
     return "True", "Scheduled", "every pod has a node"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,13 +14,14 @@ from serin_operator.api.deployment import (
     LastRollback,
     ModelDeploymentSpec,
     Phase,
+    PreviousStatus,
     Rejection,
     StableStatus,
 )
 from serin_operator.decide import routing, timestamps
 from serin_operator.decide.judge.evidence import Evidence
 from serin_operator.decide.observation import Observation
-from serin_operator.decide.plan import Action, Event, RevisionReport, SetWeights
+from serin_operator.decide.plan import Action, Event, RevisionReport, Splitting
 from serin_operator.decide.policy import Policy
 from serin_operator.decide.routing import Routing
 
@@ -68,10 +68,6 @@ class Situation:
         """Percent by revision name as it stands; empty where nothing is set up."""
         return self.routing.weights
 
-    def replicas_for(self, weight: int) -> int:
-        """Pods that carry that percentage of the traffic; stable always has those for all of it."""
-        return max(1, math.ceil(weight * self.policy.replicas / 100))
-
 
 @dataclass(frozen=True)
 class Draft:
@@ -82,11 +78,12 @@ class Draft:
     message: str
     stable: StableStatus | None
     candidate: CandidateStatus | None
+    previous: PreviousStatus | None = None
     gates: tuple[GateStatus, ...] = ()
     rejected: tuple[Rejection, ...] = ()
     history: tuple[HistoryEntry, ...] = ()
     last_rollback: LastRollback | None = None
-    weights: SetWeights | None = None
+    weights: Splitting | None = None
     records: tuple[Action, ...] = ()
     """Revision records and resolve pods to make or remove."""
     reports: tuple[RevisionReport, ...] = ()
@@ -110,9 +107,17 @@ def begin(situation: Situation, phase: Phase, reason: str, message: str) -> Draf
         message=message,
         stable=status.stable,
         candidate=status.candidate,
+        previous=_still_warm(situation),
         gates=status.gates,
         rejected=status.rejected,
         history=status.history,
         last_rollback=status.last_rollback,
         evidence=situation.seen.evidence,
     )
+
+
+def _still_warm(situation: Situation) -> PreviousStatus | None:
+    previous = situation.seen.status.previous
+    if previous is None or situation.policy.keep_warm_seconds == 0:
+        return None
+    return previous if situation.now < timestamps.seconds(previous.warm_until) else None

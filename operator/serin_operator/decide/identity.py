@@ -1,6 +1,7 @@
 """What makes a revision the same revision: the model and the serving fields that shape its pods.
 
-Replicas, autoscaling, traffic, roll-out, gates and `paused` are policy and not part of it: changing them starts no trial.
+Replicas, autoscaling, traffic, roll-out, gates and `paused` are policy and not part of it: changing them starts no
+trial.
 The operator's default image is not part of it either, so that an upgrade of the operator starts none.
 """
 

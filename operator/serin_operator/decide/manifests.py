@@ -17,6 +17,10 @@ APPLIED_ANNOTATION = "serin.dev/applied"
 """Hash of the manifest as last applied: tells a field that is no longer wanted from one that never was."""
 
 GATEWAY_API = "gateway.networking.k8s.io/v1"
+AUTOSCALING_API = "autoscaling/v2"
+
+SCALED_BY_ANNOTATION = "serin.dev/scaled-by"
+AUTOSCALER = "autoscaler"
 
 
 def key(manifest: Mapping[str, Any]) -> str:
@@ -89,18 +93,19 @@ def revision_record(seen: Observation, name: str, spec: ModelRevisionSpec) -> di
     )
 
 
-def workload(seen: Observation, name: str, template: Mapping[str, Any], replicas: int) -> dict[str, Any]:
-    """The Deployment of one revision, from its frozen template."""
+def workload(seen: Observation, name: str, template: Mapping[str, Any], replicas: int | None) -> dict[str, Any]:
+    """The Deployment of one revision, from its frozen template; without a number where an autoscaler chooses it."""
+    marks = {"annotations": {SCALED_BY_ANNOTATION: AUTOSCALER}} if replicas is None else {}
     return owned(
         seen,
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": {"name": name},
+            "metadata": {"name": name, **marks},
             "spec": {
-                "replicas": replicas,
+                **({"replicas": replicas} if replicas is not None else {}),
                 "revisionHistoryLimit": 0,
-                "selector": {"matchLabels": _serving_selector(seen.name, name)},
+                "selector": {"matchLabels": serving_selector(seen.name, name)},
                 "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
                 "template": dict(template),
             },
@@ -109,14 +114,46 @@ def workload(seen: Observation, name: str, template: Mapping[str, Any], replicas
     )
 
 
+def autoscaler(seen: Observation, name: str, replicas_min: int, replicas_max: int, cpu_percent: int) -> dict[str, Any]:
+    """The HorizontalPodAutoscaler of one revision."""
+    target = {"type": "Utilization", "averageUtilization": cpu_percent}
+    return owned(
+        seen,
+        {
+            "apiVersion": AUTOSCALING_API,
+            "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": name},
+            "spec": {
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+                "minReplicas": replicas_min,
+                "maxReplicas": replicas_max,
+                "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
+            },
+        },
+        name,
+    )
+
+
+def live_replicas(live: Mapping[str, Mapping[str, Any]], revision: str) -> int | None:
+    """Pods that the revision's Deployment asks for as it stands, whoever chose them; None where there is none."""
+    standing = live.get(f"Deployment/{revision}")
+    return None if standing is None else standing.get("spec", {}).get("replicas")
+
+
+def is_autoscaled(standing: Mapping[str, Any]) -> bool:
+    """Whether Serin last left the number of this Deployment's pods to an autoscaler."""
+    annotations = standing.get("metadata", {}).get("annotations") or {}
+    return annotations.get(SCALED_BY_ANNOTATION) == AUTOSCALER
+
+
 def revision_service(seen: Observation, name: str) -> dict[str, Any]:
     """The Service of one revision; its selector never changes."""
     return _service(seen, name, name, name)
 
 
-def apex_service(seen: Observation, stable: str) -> dict[str, Any]:
-    """The Service `<name>`, which always answers: stable only, since the gateway does the splitting."""
-    return _service(seen, seen.name, stable, None)
+def apex_service(seen: Observation, revision: str | None) -> dict[str, Any]:
+    """The Service `<name>`, which always answers: the pods of one revision, or of every one that serves."""
+    return _service(seen, seen.name, revision, None)
 
 
 def disruption_budget(seen: Observation, name: str) -> dict[str, Any]:
@@ -127,7 +164,7 @@ def disruption_budget(seen: Observation, name: str) -> dict[str, Any]:
             "apiVersion": "policy/v1",
             "kind": "PodDisruptionBudget",
             "metadata": {"name": name},
-            "spec": {"maxUnavailable": 1, "selector": {"matchLabels": _serving_selector(seen.name, name)}},
+            "spec": {"maxUnavailable": 1, "selector": {"matchLabels": serving_selector(seen.name, name)}},
         },
         name,
     )
@@ -148,7 +185,7 @@ def stable_profile(seen: Observation, revision: str, profile: str) -> dict[str, 
     )
 
 
-def _service(seen: Observation, name: str, selected: str, revision: str | None) -> dict[str, Any]:
+def _service(seen: Observation, name: str, selected: str | None, revision: str | None) -> dict[str, Any]:
     return owned(
         seen,
         {
@@ -156,7 +193,7 @@ def _service(seen: Observation, name: str, selected: str, revision: str | None) 
             "kind": "Service",
             "metadata": {"name": name},
             "spec": {
-                "selector": _serving_selector(seen.name, selected),
+                "selector": serving_selector(seen.name, selected),
                 "ports": [
                     {
                         "name": "http",
@@ -172,9 +209,10 @@ def _service(seen: Observation, name: str, selected: str, revision: str | None) 
     )
 
 
-def _serving_selector(deployment: str, revision: str) -> dict[str, str]:
+def serving_selector(deployment: str, revision: str | None) -> dict[str, str]:
+    """What finds the serving pods of one revision, or of all."""
     return {
         labels.DEPLOYMENT_LABEL: deployment,
-        labels.REVISION_LABEL: revision,
+        **({labels.REVISION_LABEL: revision} if revision is not None else {}),
         labels.PURPOSE_LABEL: "serve",
     }

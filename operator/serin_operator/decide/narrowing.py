@@ -75,7 +75,7 @@ def recovers_readiness(trial: Trial) -> Draft | None:
     if candidate.not_ready_since is None:
         return None
     weight = steps[min(candidate.step, len(steps) - 1)].weight
-    if trial.ready < trial.situation.replicas_for(weight):
+    if trial.ready < trial.pods_for(weight).candidate:
         message = f"{candidate.revision} has lost its ready pods; its weight is 0 until they are back"
         return trial.draft(Phase.Holding, "CandidateNotReady", message)
     step = min(candidate.step, len(steps) - 1)

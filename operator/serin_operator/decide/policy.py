@@ -19,6 +19,7 @@ from serin_operator.api.deployment import (
 DEFAULT_STEPS = ((5, 600.0), (25, 600.0), (50, 600.0))
 FALSE_ROLLBACK_BUDGET = 0.05
 REVISION_HISTORY_LIMIT = 10
+CPU_PERCENT = 70
 AVAILABILITY = "availability"
 ACCURACY = "accuracy"
 ERROR_RATE = "errorRate"
@@ -66,10 +67,25 @@ class AgreementPolicy:
 
 
 @dataclass(frozen=True)
+class AutoscalingPolicy:
+    """The autoscaler of each revision in numbers."""
+
+    minimum: int
+    maximum: int
+    cpu_percent: int
+
+
+@dataclass(frozen=True)
 class Policy:
     """How a trial is run and judged."""
 
     replicas: int
+    """Pods of stable at full capacity; with an autoscaler its lowest bound."""
+    autoscaling: AutoscalingPolicy | None
+    surge_budget: int | None
+    """Pods that a trial may add; None for as many as the candidate needs."""
+    keep_warm_seconds: float
+    """How long a promotion leaves the previous revision its pods."""
     steps: tuple[StepPolicy, ...]
     deadline_seconds: float
     on_deadline: Literal["Pause", "RollBack"]
@@ -80,6 +96,8 @@ class Policy:
     """Observed by itself in a trial with a shadow step that names no such gate."""
     revision_history_limit: int
     paused: bool
+    sticky: bool = False
+    """Whether callers stay with their arm, and so come back in later cohorts of a trial."""
 
     @property
     def enforced(self) -> tuple[str, ...]:
@@ -107,6 +125,7 @@ class Policy:
             self.accuracy,
             self.error_rate,
             self.agreement,
+            self.sticky,
         )
         return hashlib.sha256(repr(judged).encode()).hexdigest()[:12]
 
@@ -119,8 +138,12 @@ def resolve(spec: ModelDeploymentSpec) -> Policy:
     else:
         steps = tuple(StepPolicy(weight, for_seconds) for weight, for_seconds in DEFAULT_STEPS)
     deadline = rollout.deadline if rollout is not None else None
+    autoscaling = _autoscaling(spec)
     return Policy(
-        replicas=(spec.serving.replicas if spec.serving else None) or 1,
+        replicas=autoscaling.minimum if autoscaling else (spec.serving.replicas if spec.serving else None) or 1,
+        autoscaling=autoscaling,
+        surge_budget=_surge_budget(spec),
+        keep_warm_seconds=_keep_warm_seconds(spec),
         steps=steps,
         deadline_seconds=(
             durations.seconds(deadline) if deadline is not None else 2 * sum(step.for_seconds for step in steps) + 3600
@@ -134,7 +157,31 @@ def resolve(spec: ModelDeploymentSpec) -> Policy:
         agreement=_agreement(spec.gates.agreement if spec.gates else None, steps),
         revision_history_limit=spec.revision_history_limit or REVISION_HISTORY_LIMIT,
         paused=bool(spec.paused),
+        sticky=spec.traffic is not None and spec.traffic.stickiness is not None,
     )
+
+
+def _autoscaling(spec: ModelDeploymentSpec) -> AutoscalingPolicy | None:
+    asked = spec.serving.autoscaling if spec.serving else None
+    if asked is None:
+        return None
+    return AutoscalingPolicy(asked.min_replicas or 1, asked.max_replicas, asked.target_cpu_percent or CPU_PERCENT)
+
+
+def _surge_budget(spec: ModelDeploymentSpec) -> int | None:
+    match spec.rollout.surge if spec.rollout else None:
+        case "NoSurge":
+            return 0
+        case "Budget":
+            return (spec.rollout.surge_budget if spec.rollout else None) or 0
+        case _:
+            return None
+
+
+def _keep_warm_seconds(spec: ModelDeploymentSpec) -> float:
+    """None where pods may not be added: a warm revision beside stable would be just that."""
+    asked = spec.watch.keep_warm if spec.watch else None
+    return durations.seconds(asked) if asked is not None and _surge_budget(spec) is None else 0.0
 
 
 def _step(step: Step) -> StepPolicy:

@@ -8,9 +8,10 @@ from serin_operator.api.deployment import (
     CandidateStatus,
     ModelDeploymentStatus,
     Phase,
+    PreviousStatus,
     StableStatus,
 )
-from serin_operator.decide import artifact, chain, endings, first, identity, policy, timestamps
+from serin_operator.decide import artifact, chain, endings, first, identity, policy, returning, timestamps
 from serin_operator.decide.children import children
 from serin_operator.decide.conditions import condition, conditions, worst
 from serin_operator.decide.draft import WAIT_SECONDS, Draft, Situation, begin
@@ -56,6 +57,10 @@ def _at_rest(situation: Situation) -> Draft:
     if stable is not None and stable.revision == situation.target:
         draft = begin(situation, Phase.Stable, "Promoted", f"{stable.revision} answers all requests")
         return _route_stable(situation, draft, stable)
+    back = begin(situation, Phase.Progressing, "ScalingPrevious", "")
+    if stable is not None and back.previous is not None and returning.is_possible(situation, back.previous):
+        back = returning.give_back(situation, back, back.previous)
+        return back if back.reason == "Returned" else _route_stable(situation, back, stable)
     rejection = next((known for known in situation.seen.status.rejected if known.revision == situation.target), None)
     if rejection is None:
         return _route_stable(situation, artifact.prepare(situation), stable)
@@ -74,7 +79,7 @@ def _route_stable(situation: Situation, draft: Draft, stable: StableStatus | Non
     """Outside a trial the route names stable alone."""
     if stable is None or draft.weights is not None:
         return draft
-    trouble = situation.routing.trouble()
+    trouble = situation.routing.trouble() or situation.routing.shortfall()
     if trouble is not None:
         message = f"{draft.message}; {trouble[1]}"
         retry = min(draft.retry_after_seconds or 4 * WAIT_SECONDS, 4 * WAIT_SECONDS)
@@ -118,6 +123,7 @@ def _status(situation: Situation, draft: Draft) -> ModelDeploymentStatus:
         conditions=conditions(situation, draft),
         stable=_stable_status(situation, draft),
         candidate=_candidate_status(situation, draft.candidate),
+        previous=_previous_status(situation, draft.previous),
         gates=draft.gates,
         worst_gate=f"{gate.name}: {gate.verdict}" if gate else None,
         samples=round(gate.samples) if gate and gate.samples is not None else None,
@@ -140,6 +146,12 @@ def _candidate_status(situation: Situation, candidate: CandidateStatus | None) -
     if candidate is None:
         return None
     return candidate.model_copy(update={"ready_replicas": situation.seen.ready(candidate.revision)})
+
+
+def _previous_status(situation: Situation, previous: PreviousStatus | None) -> PreviousStatus | None:
+    if previous is None:
+        return None
+    return previous.model_copy(update={"ready_replicas": situation.seen.ready(previous.revision)})
 
 
 def _no_gates(situation: Situation) -> tuple[Event, ...]:

@@ -74,14 +74,16 @@ def widens(trial: Trial) -> Draft | None:
     """The route follows the recorded intent once both arms have the pods for it."""
     if trial.route_stands:
         return None
-    stable_needed = trial.situation.policy.replicas
+    stable_needed = trial.pods_for(trial.candidate.weight).stable
     stable_ready = trial.situation.seen.ready(trial.stable)
     phase = Phase.Promoting if trial.promoting else Phase.Progressing
     if trial.ready < trial.needed:
         message = f"{trial.ready} of the {trial.needed} pods for {trial.candidate.weight} % are ready"
         return trial.draft(phase, "WaitingForCapacity", f"{message}; {trial.availability.message}")
     if stable_ready < stable_needed and trial.candidate.weight > trial.route_weight:
-        message = f"{stable_ready} of {stable_needed} pods of {trial.stable} are ready; it must be able to carry all"
+        needs = "all" if trial.situation.policy.surge_budget is None else "what is left to it"
+        ready = f"{stable_ready} of {stable_needed} pods of {trial.stable} are ready"
+        message = f"{ready}; it must be able to carry {needs}"
         return trial.draft(phase, "WaitingForStable", message)
     message = f"setting the route to {trial.candidate.weight} %"
     narrowing = trial.candidate.weight <= trial.route_weight

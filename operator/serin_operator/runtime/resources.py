@@ -31,6 +31,7 @@ CONFIG_MAP: Final = Resource("v1", "ConfigMap", "configmaps")
 SECRET: Final = Resource("v1", "Secret", "secrets")
 POD: Final = Resource("v1", "Pod", "pods")
 DISRUPTION_BUDGET: Final = Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+AUTOSCALER: Final = Resource("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 ENDPOINT_SLICE: Final = Resource("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
 HTTP_ROUTE: Final = Resource("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes")
 GATEWAY: Final = Resource("gateway.networking.k8s.io/v1", "Gateway", "gateways")
@@ -38,7 +39,7 @@ EVENT: Final = Resource("events.k8s.io/v1", "Event", "events")
 LEASE: Final = Resource("coordination.k8s.io/v1", "Lease", "leases")
 
 ALL: Final = (
-    MODEL_DEPLOYMENT, MODEL_REVISION, DEPLOYMENT, SERVICE, CONFIG_MAP, SECRET, POD, DISRUPTION_BUDGET,
+    MODEL_DEPLOYMENT, MODEL_REVISION, DEPLOYMENT, SERVICE, CONFIG_MAP, SECRET, POD, DISRUPTION_BUDGET, AUTOSCALER,
     ENDPOINT_SLICE, HTTP_ROUTE, GATEWAY, EVENT, LEASE,
 )  # fmt: skip
 

@@ -8,12 +8,14 @@ import pytest
 from tests.support.builders import NOW, a_candidate, a_pod, a_record, observed, situated
 from tests.support.world import a_spec
 
+from serin_contract.stats import PodStats
 from serin_operator.api.deployment import ModelDeploymentStatus, Phase, StableStatus
 from serin_operator.decide import timestamps
-from serin_operator.decide.children import RETIRE_SECONDS, Children, children
+from serin_operator.decide.children import Children, children
 from serin_operator.decide.draft import begin
-from serin_operator.decide.observation import RouteFacts
+from serin_operator.decide.observation import RouteFacts, StatsAnswer
 from serin_operator.decide.plan import Apply, ApplyKeys, Delete
+from serin_operator.decide.retiring import IDLE_SECONDS, SILENT_SECONDS
 
 STABLE, OLD = "wine-1", "wine-0"
 
@@ -48,8 +50,8 @@ def _ended(seconds_ago: float) -> Any:
     [
         ("the route names it with traffic", {STABLE: 50, OLD: 50}, 99.0, False),
         ("the route names it at weight 0: the next edit may give it traffic", {STABLE: 100, OLD: 0}, 99.0, False),
-        ("the route is free, but only just", {STABLE: 100}, RETIRE_SECONDS - 0.5, False),
-        ("the route has been free for long enough", {STABLE: 100}, RETIRE_SECONDS, True),
+        ("the route is free, but only just", {STABLE: 100}, SILENT_SECONDS - 0.5, False),
+        ("the route has been free for long enough", {STABLE: 100}, SILENT_SECONDS, True),
     ],
 )
 def test_a_revision_is_retired_once_the_route_is_free_and_has_spread(
@@ -61,8 +63,42 @@ def test_a_revision_is_retired_once_the_route_is_free_and_has_spread(
 
 
 def test_it_says_when_to_look_again_for_what_is_retired_soon() -> None:
-    owned = _decided(live=_live(_object("Deployment", OLD, OLD)), revisions=(_ended(4.0),))
-    assert owned.retry_after_seconds == pytest.approx(RETIRE_SECONDS - 4.0)
+    old = _live(_object("Deployment", OLD, OLD))
+    for seconds_ago, wait_seconds in ((0.5, IDLE_SECONDS - 0.5), (4.0, 1.0), (SILENT_SECONDS - 0.25, 0.25)):
+        owned = _decided(live=old, revisions=(_ended(seconds_ago),))
+        assert owned.retry_after_seconds == pytest.approx(wait_seconds), f"{seconds_ago} s after its end"
+
+
+def _told(idle_seconds: float, in_flight: int = 0, number: int = 0, error: str | None = None) -> StatsAnswer:
+    uid = f"uid-pod-{number}"
+    stats = PodStats(OLD, uid, "start-1", in_flight=in_flight, idle_seconds=idle_seconds)
+    return StatsAnswer(uid, OLD, None if error else stats, error)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "seconds_ago", "answers", "goes"),
+    [
+        ("nobody asks any of its pods", 3.5, (_told(9.0), _told(3.0, number=1)), True),
+        ("so soon that a route may not have spread", 2.5, (_told(9.0), _told(9.0, number=1)), False),
+        ("one of them is still asked", 30.0, (_told(9.0), _told(2.9, number=1)), False),
+        ("one of them still answers a long request", 30.0, (_told(9.0), _told(9.0, 1, number=1)), False),
+        ("someone goes on asking it past the route", 60.0, (_told(0.0), _told(0.0, number=1)), True),
+        ("one of them does not tell", 9.0, (_told(9.0), _told(9.0, number=1, error="no answer")), False),
+        ("one does not tell, for too long", 10.0, (_told(9.0), _told(9.0, number=1, error="no answer")), True),
+        ("one was not asked", 9.0, (_told(9.0),), False),
+        ("one is busy and one does not tell", 30.0, (_told(0.0), _told(9.0, number=1, error="no answer")), False),
+    ],
+)
+def test_pods_go_once_they_say_that_nobody_asks_them(
+    sentence: str, seconds_ago: float, answers: tuple[StatsAnswer, ...], goes: bool
+) -> None:
+    owned = _decided(
+        live=_live(_object("Deployment", OLD, OLD)),
+        revisions=(_ended(seconds_ago),),
+        pods=(a_pod("pod-0", OLD), a_pod("pod-1", OLD), a_pod("going", OLD, terminating=True)),
+        stats=answers,
+    )
+    assert bool(_deleted(owned)) == goes, sentence
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from tests.support.builders import observed
 from tests.support.world import Behaviour, Traffic, World, a_served_world, a_spec, a_world, is_phase, uri
 
 from serin_operator.api.deployment import Phase
-from serin_operator.decide.children import RETIRE_SECONDS
+from serin_operator.decide.retiring import SILENT_SECONDS
 from serin_operator.decide.judge import evidence as evidences
 from serin_operator.decide.plan import SetWeights
 from serin_operator.decide.rollout import decide
@@ -92,7 +92,7 @@ def test_traffic_that_goes_back_late_keeps_its_pods_for_the_full_time() -> None:
     assert world.run(lambda world: world.weights().get(candidate, 0) == 0, seconds=60)
     ended = world.now
     assert world.run(lambda world: bool(world.deleted_deployments), seconds=60)
-    assert world.deleted_deployments == [(pytest.approx(ended + RETIRE_SECONDS, abs=1.5), candidate)]
+    assert world.deleted_deployments == [(pytest.approx(ended + SILENT_SECONDS, abs=1.5), candidate)]
 
 
 def test_a_narrowing_whose_record_was_lost_begins_at_the_first_step() -> None:

@@ -101,11 +101,3 @@ def test_what_judges_a_trial_changes_its_hash(sentence: str, changes: dict[str, 
 )
 def test_what_does_not_judge_keeps_it(sentence: str, changes: dict[str, Any]) -> None:
     assert a_policy(**changes).hash == a_policy().hash, sentence
-
-
-@pytest.mark.parametrize(
-    ("replicas", "weight", "pods"),
-    [(1, 1, 1), (1, 99, 1), (2, 5, 1), (2, 50, 1), (2, 51, 2), (3, 34, 2), (10, 25, 3), (10, 100, 10), (4, 0, 1)],
-)
-def test_pods_for_a_weight_are_rounded_up_and_at_least_one(replicas: int, weight: int, pods: int) -> None:
-    assert situated(a_spec(serving={"replicas": replicas})).replicas_for(weight) == pods

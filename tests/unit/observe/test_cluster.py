@@ -161,16 +161,22 @@ async def test_half_a_world_is_no_world(api: FakeApi, observer: Observer, plural
         await observer.observe(KEY)
 
 
-async def test_pods_are_polled_only_while_a_cohort_is_open(api: FakeApi, observer: Observer) -> None:
+async def test_pods_are_polled_while_a_cohort_is_open_and_while_they_are_on_their_way_out(
+    api: FakeApi, observer: Observer
+) -> None:
     arms = {"stable": {"revision": "m-1"}, "candidate": {"revision": "m-2"}}
+    arms |= {"previous": {"revision": "m-3", "warmUntil": "2027-01-15T08:00:00Z"}}
     uid = deployment(api, **arms)
-    for revision in ("m-0", "m-1", "m-2"):
+    for revision in ("m-1", "m-2", "m-3"):
         marks = {"serin.dev/purpose": "serve", "serin.dev/revision": revision}
         owned(api, "pods", f"{revision}-x", uid, marks, status={"phase": "Running", "podIP": "10.0.0.1"})
-    assert (await seen_by(observer)).stats == ()
+    assert (await seen_by(observer)).stats == (), "at rest nobody is asked"
+    marks = {"serin.dev/purpose": "serve", "serin.dev/revision": "m-0"}
+    owned(api, "pods", "m-0-x", uid, marks, status={"phase": "Running", "podIP": "10.0.0.1"})
+    assert {answer.revision for answer in (await seen_by(observer)).stats} == {"m-0"}
     (api.get("modeldeployments", "m") or {})["status"]["candidate"]["cohort"] = "m-2.1.x"
     answers = (await seen_by(observer)).stats
-    assert {answer.revision for answer in answers} == {"m-1", "m-2"}
+    assert {answer.revision for answer in answers} == {"m-0", "m-1", "m-2"}
     assert all("cannot be reached" in (answer.error or "") for answer in answers)
 
 
