@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +44,19 @@ def test_no_changed_byte_passes(answers: list[ids.Prediction], data: st.DataObje
 def test_noise_is_no_id(text: str) -> None:
     with pytest.raises(ValueError, match="prediction id"):
         ids.verify(RING, text)
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_an_id_says_what_its_request_weighs(weight: float) -> None:
+    assert ids.verify(RING, ids.sign(RING, "r", "c", 1, [0], weight)).weight == weight
+
+
+def test_an_id_without_a_weight_weighs_one() -> None:
+    body = msgspec.msgpack.encode(["m2", "r", "c", 1, [0], b"12345678"])
+    key = RING.key("m2")
+    assert key is not None
+    mac = hashlib.blake2b(body, key=key, digest_size=ids.MAC_BYTES).digest()
+    assert ids.verify(RING, base64.urlsafe_b64encode(mac + body).rstrip(b"=").decode()).weight == 1
 
 
 def test_two_ids_of_equal_answers_differ() -> None:

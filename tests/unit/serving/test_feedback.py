@@ -77,6 +77,14 @@ def test_it_counts(ring: KeyRing, name: str) -> None:
     assert (labels.labelled, labels.correct) == expected
 
 
+def test_a_label_of_a_repeated_request_is_accepted_and_counts_nowhere(ring: KeyRing) -> None:
+    feedback, counts = pod()
+    repeated = item(ring, 0, weight=0.0)
+    assert feedback.take([repeated], ring, NOW).accepted == 1
+    assert feedback.take([repeated], ring, NOW).duplicates == 1
+    assert counts.snapshot("r", "p", "s").cohorts == {}
+
+
 def test_another_revisions_classes_are_its_own(ring: KeyRing) -> None:
     feedback, counts = pod()
     feedback.take([item(ring, "new", ("new",), revision="wine-2")], ring, NOW)

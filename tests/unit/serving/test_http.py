@@ -257,6 +257,9 @@ def test_the_metrics_bear_the_names_of_the_contract(server: Running) -> None:
         metrics.SERVER_FEEDBACK,
         metrics.SERVER_FEEDBACK_REFUSED,
         metrics.SERVER_READY,
+        metrics.SERVER_ANNOUNCEMENTS,
+        metrics.SERVER_CALLERS,
+        metrics.SERVER_CALLERS_REPEATED,
     ):
         assert f"\n{name}{{" in text
 
