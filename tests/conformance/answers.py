@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 import pytest
+from tests.conformance.api import ApiRefusedError
 from tests.conformance.ground import Ground
 
 CHECK_SECONDS = 110
@@ -88,14 +89,7 @@ def behaviour(need: Need, sentence: str) -> Callable[[Check], Callable[..., Awai
 
     def make(check: Check) -> Callable[..., Awaitable[None]]:
         async def test(ground: Ground) -> None:
-            try:
-                async with asyncio.timeout(CHECK_SECONDS):
-                    answer = await check(ground)
-            except Exception as error:
-                FINDINGS.append(Finding(need, sentence, Held.CANNOT_TELL, f"the check broke off: {one_line(error)}"))
-                raise
-            FINDINGS.append(Finding(need, sentence, answer.held, answer.seen))
-            judge(need, sentence, answer)
+            judge(need, sentence, await answered(need, sentence, check, ground, FINDINGS))
 
         test.__name__, test.__doc__, test.__module__ = check.__name__, sentence, check.__module__
         marks = [
@@ -110,6 +104,20 @@ def behaviour(need: Need, sentence: str) -> Callable[[Check], Callable[..., Awai
     return make
 
 
+async def answered(need: Need, sentence: str, check: Check, ground: Ground, findings: list[Finding]) -> Answer:
+    """The check's answer, added to the findings; a gateway that never gets there is one of which nobody can tell."""
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            answer = await check(ground)
+    except (TimeoutError, ApiRefusedError) as error:
+        answer = cannot_tell(one_line(error))
+    except Exception as error:
+        findings.append(Finding(need, sentence, Held.CANNOT_TELL, f"the check broke off: {one_line(error)}"))
+        raise
+    findings.append(Finding(need, sentence, answer.held, answer.seen))
+    return answer
+
+
 def judge(need: Need, sentence: str, answer: Answer) -> None:
     """Fail where a required behaviour is missing, or was not seen to be there."""
     if need is Need.REQUIRES and answer.held is not Held.YES:
@@ -118,8 +126,7 @@ def judge(need: Need, sentence: str, answer: Answer) -> None:
 
 def one_line(error: BaseException) -> str:
     """The error in one line of bounded length."""
-    words = " ".join(str(error).split()) or type(error).__name__
-    return words[:300]
+    return (" ".join(str(error).split()) or type(error).__name__)[:300]
 
 
 def as_json(about: dict[str, str], findings: Iterable[Finding]) -> str:

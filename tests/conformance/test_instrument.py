@@ -21,9 +21,9 @@ from tests.conformance.answers import (
     no,
     yes,
 )
-from tests.conformance.api import Json
+from tests.conformance.api import ApiRefusedError, Json
 from tests.conformance.callers import Request, bound, described, last_answer_seconds
-from tests.conformance.ground import conditions, http_listener, status_address
+from tests.conformance.ground import Ground, conditions, http_listener, status_address
 
 DOCS = Path(__file__).parents[2] / "docs" / "gateways.md"
 SUITE = (test_changes, test_mirror, test_pods, test_rules, test_weights)
@@ -42,6 +42,25 @@ SUITE = (test_changes, test_mirror, test_pods, test_rules, test_weights)
 def test_only_what_is_required_can_fail(need: Need, answer: Answer, fails: bool) -> None:
     with pytest.raises(pytest.fail.Exception, match="Weights work") if fails else contextlib.nullcontext():
         judge(need, "Weights work.", answer)
+
+
+@pytest.mark.parametrize(
+    ("fault", "known"),
+    [
+        pytest.param(TimeoutError("not within 20 s: it answers"), True, id="a gateway that never gets there"),
+        pytest.param(ApiRefusedError(422, "spec.rules is wrong"), True, id="a cluster that refuses the route"),
+        pytest.param(KeyError("arm"), False, id="a fault of the suite's own"),
+    ],
+)
+async def test_what_cannot_be_seen_is_found_so_and_faults_are_not_hidden(fault: Exception, known: bool) -> None:
+    async def check(_: Ground) -> Answer:
+        raise fault
+
+    found: list[Finding] = []
+    with contextlib.nullcontext() if known else pytest.raises(KeyError):
+        await answered(Need.USES, "It works.", check, None, found)  # type: ignore[arg-type]
+    assert [one.held for one in found] == [Held.CANNOT_TELL]
+    assert str(fault) in found[0].seen
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from tests.conformance import manifests
 from tests.conformance.answers import Answer, Need, behaviour, told
 from tests.conformance.api import Json
-from tests.conformance.callers import described
+from tests.conformance.callers import bound, described
 from tests.conformance.ground import Ground
 
-COHORT = "x-serin-cohort"
-PROBE = "x-serin-probe"
+from serin_contract import callers
+from serin_contract.http import COHORT_HEADER as COHORT
+from serin_contract.http import PROBE_HEADER as PROBE
+
 TO_A, TO_B = {"a": 100}, {"b": 100}
+FEW = 400
 
 
 def request_headers(**change: object) -> Json:
@@ -30,7 +35,7 @@ async def test_set_replaces_what_the_caller_sent(ground: Ground) -> Answer:
     async with ground.route("set") as route:
         await route.set(manifests.rule(TO_A, filters=[request_headers(set=[header(COHORT, "ours")])]))
         await route.answers()
-        sent = [(COHORT, "theirs"), ("X-SERIN-Cohort", "theirs too")]
+        sent = [("X-Serin-COHORT", "theirs"), ("X-Serin-COHORT", "theirs too")]
         seen = await ground.callers.ask(route.host, sent)
     return told(seen.saw(COHORT) == ["ours"], f"sent twice by the caller, the backend saw {seen.saw(COHORT)}")
 
@@ -104,34 +109,73 @@ async def precedence(ground: Ground, host: str) -> Answer:
     return told(holds, words)
 
 
+MINE = callers.audience(offset=90, weight=50)
+"""The candidate's buckets of the cookie `serin`: 90 to 99 and 0 to 39."""
+
 COOKIES = {
-    "serin=c1": "b",
-    "first=1; serin=c1": "b",
-    "serin=c1; last=2": "b",
-    "first=1; serin=c1; last=2": "b",
-    "serin=c10": "a",
-    "xserin=c1": "a",
-    "first=serin; serin=c2": "a",
-    "other=1": "a",
+    "serin=07.x.y.z": "b",
+    "serin=41.x.y.z": "a",
+    "first=1; serin=07.x.y.z": "b",
+    "first=1;serin=39.x.y.z; last=2": "b",
+    "first=1; serin=40.x.y.z; last=2": "a",
+    "serin=99.x.y.z; last=2": "b",
+    "myserin=07.x.y.z": "a",
+    "first=07.x.y.z": "a",
+    "first=1; last=2": "a",
 }
-"""Which arm each Cookie header must lead to, if a rule for the cookie serin=c1 leads to b."""
+"""Which arm each Cookie header must lead to, where callers without a cookie of ours are led to a."""
+
+
+def sticky(weights: dict[str, int]) -> list[Json]:
+    """The rules of a trial that keeps callers with their arm: one for each arm's buckets, one for the rest."""
+    others = sorted(set(range(callers.BUCKETS)) - set(MINE))
+
+    def bucket(arm: str, buckets: Iterable[int]) -> Json:
+        pattern = callers.cookie_pattern("serin", buckets)
+        match = manifests.header_match("Cookie", pattern, "RegularExpression", path="/v2")
+        return manifests.rule({arm: 100}, matches=[match], filters=[stamped])
+
+    stamped = request_headers(set=[header(COHORT, "ours")])
+    rest = manifests.rule(weights, matches=[{"path": {"type": "PathPrefix", "value": "/v2"}}], filters=[stamped])
+    probe = manifests.header_match(PROBE, "7f3a", path="/v2")
+    unseen = request_headers(remove=[COHORT, PROBE])
+    return [bucket("b", MINE), bucket("a", others), rest, manifests.rule(TO_B, matches=[probe], filters=[unseen])]
 
 
 @behaviour(Need.USES, "A header match by regular expression finds one cookie among several.")
 async def test_a_regular_expression_on_the_cookie_header(ground: Ground) -> Answer:
-    # Anchored and filled up at both ends, so that it means the same where a part of the value is enough and where
-    # the whole value must match.
-    pattern = "^(.*; ?)?serin=c1(;.*)?$"
     async with ground.route("cookie") as route:
-        await route.set(
-            manifests.rule(TO_A),
-            manifests.rule(TO_B, matches=[manifests.header_match("Cookie", pattern, "RegularExpression")]),
-        )
+        await route.set(*sticky({"a": 100, "b": 0}))
         await route.answers("a")
         led = {cookie: (await ground.callers.ask(route.host, [("Cookie", cookie)])).arm for cookie in COOKIES}
     wrong = {cookie: arm or "none" for cookie, arm in led.items() if arm != COOKIES[cookie]}
     words = f"{len(COOKIES) - len(wrong)} of {len(COOKIES)} Cookie headers led to the right arm"
     return told(not wrong, words + (f"; wrong: {wrong}" if wrong else ""))
+
+
+@behaviour(Need.USES, "Bucket rules, weights and the probe's rule work side by side in one route.")
+async def test_a_whole_trial(ground: Ground) -> Answer:
+    async with ground.route("trial") as route:
+        await route.set(*sticky({"a": 50, "b": 50}))
+        await route.answers()
+        kept = [
+            await ground.callers.count(route.host, 100, headers={"Cookie": f"serin={bucket:02d}.x.y.z"})
+            for bucket in (MINE[0], MINE[-1], 50)
+        ]
+        plain = await ground.callers.count(route.host, FEW)
+        probe = await ground.callers.ask(route.host, [(PROBE, "7f3a"), (COHORT, "theirs")])
+    low, high = bound(FEW, 0.5)
+    by_b = sum(one.arm == "b" for one in plain)
+    arms = [{one.arm for one in some} for some in kept]
+    failed = sum(one.failed for some in (*kept, plain) for one in some)
+    left = probe.saw(COHORT) + probe.saw(PROBE)
+    led = ", ".join("/".join(sorted(arm)) for arm in arms)
+    words = (
+        f"callers with a bucket of b, b and a were led to {led}, those without one {by_b} of {FEW} times to b,"
+        f" the probe to {probe.arm or 'none'} with {left} left of its headers; {failed} failed"
+    )
+    right = arms == [{"b"}, {"b"}, {"a"}] and low <= by_b <= high and (probe.arm, left) == ("b", [])
+    return told(right and not failed, words)
 
 
 @behaviour(Need.KNOWS, "A regular expression must match a header's whole value, not a part of it.")
