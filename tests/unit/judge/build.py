@@ -21,9 +21,13 @@ def policy(
     maximum: float | None = None,
     agreement: float | None = None,
     budget: float = 0.05,
+    sticky: bool = False,
 ) -> Policy:
     return Policy(
         replicas=2,
+        autoscaling=None,
+        surge_budget=None,
+        keep_warm_seconds=0.0,
         steps=(),
         deadline_seconds=3600.0,
         on_deadline="Pause",
@@ -33,6 +37,7 @@ def policy(
         agreement=AgreementPolicy("Enforce", agreement, 0.01) if agreement is not None else None,
         revision_history_limit=10,
         paused=False,
+        sticky=sticky,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from serin_operator.decide.judge import formulas
+from serin_operator.decide.judge import apart, formulas
 from serin_operator.decide.judge.findings import (
     PASS_ERROR,
     Finding,
@@ -40,6 +40,9 @@ class _Case:
     candidate: ArmCounts
     stable: ArmCounts
     difference: Difference | None
+    """Over all cohorts: what is seen."""
+    basis: tuple[ArmCounts, ArmCounts]
+    """Candidate and stable in the cohorts on which a Pass rests."""
     log10_worse: float
     """Evidence that the candidate is worse than stable, as the share of the gate's wealth it holds."""
     log10_low: float
@@ -55,18 +58,28 @@ class _Case:
         return _accuracy(self.candidate)
 
 
-def judge_accuracy(evidence: Evidence, gate: AccuracyPolicy, share: float, cohort: str | None, now: float) -> Finding:
-    """The verdict on accuracy: Fail first, then whether there is data, then what a Pass still lacks."""
-    case = _case(evidence, gate, share, evidence.cohorts.get(cohort) if cohort is not None else None, now)
+def judge_accuracy(
+    evidence: Evidence, gate: AccuracyPolicy, share: float, cohort: str | None, now: float, *, sticky: bool = False
+) -> Finding:
+    """The verdict on accuracy: Fail first, then whether there is data, then what a Pass still lacks.
+
+    `sticky` says whether callers come back in later cohorts, which are then not pooled.
+    """
+    case = _case(evidence, gate, share, evidence.cohorts.get(cohort) if cohort is not None else None, now, sticky)
     return _fail(case) or _no_data(case) or _not_yet(case) or _pass(case)
 
 
-def _case(evidence: Evidence, gate: AccuracyPolicy, share: float, current: CohortEvidence | None, now: float) -> _Case:
+def _case(
+    evidence: Evidence, gate: AccuracyPolicy, share: float, current: CohortEvidence | None, now: float, sticky: bool
+) -> _Case:
     candidate, stable = evidence.total("candidate"), evidence.total("stable")
-    difference = formulas.stratified(label_strata(evidence), gate.max_drop)
+    basis = apart.basis(evidence, current, sticky)
+    difference = formulas.stratified(label_strata(evidence.cohorts.values()), gate.max_drop)
+    proof = formulas.stratified(label_strata(basis), gate.max_drop)
+    proven_on = apart.arms(basis)
     halves = 0.0 if gate.minimum is None else math.log(2.0)
-    worse = log10(evidence.log_e(ACCURACY) - halves)
-    low = log10(formulas.LOG_SMALLEST if gate.minimum is None else _log_e_low(candidate, gate) - halves)
+    worse = log10(apart.combined(evidence, ACCURACY, sticky) - halves)
+    low = log10(formulas.LOG_SMALLEST if gate.minimum is None else _log_e_low(evidence, gate, sticky) - halves)
     return _Case(
         gate=gate,
         share=share,
@@ -74,6 +87,7 @@ def _case(evidence: Evidence, gate: AccuracyPolicy, share: float, current: Cohor
         candidate=candidate,
         stable=stable,
         difference=difference,
+        basis=proven_on,
         log10_worse=worse,
         log10_low=low,
         coverage=_coverage(candidate, stable, matured(evidence, now, gate.label_delay_seconds)),
@@ -83,20 +97,27 @@ def _case(evidence: Evidence, gate: AccuracyPolicy, share: float, current: Cohor
             message="",
             value=difference.candidate if difference is not None else _accuracy(candidate),
             reference=difference.stable if difference is not None else _accuracy(stable),
-            bound=highest_loss(difference, gate.max_drop, PASS_ERROR),
+            bound=highest_loss(proof, gate.max_drop, PASS_ERROR),
             limit=gate.max_drop,
             samples=candidate.labelled,
-            needed=samples_needed(difference, candidate.labelled, gate.max_drop, PASS_ERROR)
-            if difference is not None
+            needed=samples_needed(proof, proven_on[0].labelled, gate.max_drop, PASS_ERROR)
+            if proof is not None
             else None,
             log10_e=max(worse, low),
             budget=share if share > 0.0 else None,
-            smallest_drop=smallest_drop(difference, share * math.exp(-halves)),
+            smallest_drop=smallest_drop(proof, share * math.exp(-halves)),
         ),
     )
 
 
-def _log_e_low(candidate: ArmCounts, gate: AccuracyPolicy) -> float:
+def _log_e_low(evidence: Evidence, gate: AccuracyPolicy, sticky: bool) -> float:
+    """Evidence that the candidate's accuracy lies below `min`, over all labels or by the strongest cohort."""
+    if sticky:
+        return apart.strongest(evidence, lambda cohort: _log_e_below(cohort.candidate, gate))
+    return _log_e_below(evidence.total("candidate"), gate)
+
+
+def _log_e_below(candidate: ArmCounts, gate: AccuracyPolicy) -> float:
     """Evidence that the candidate's accuracy lies below `min`, cautious about labels that have not come.
 
     Labels of wrong predictions may come first, and the labelled would then look worse than the predictions
@@ -163,7 +184,7 @@ def _not_yet(case: _Case) -> Finding | None:
         message = f"accuracy {pooled:.3f} lies under the minimum of {gate.minimum:.3f}, {words}"
         return _answer(case, "NotYet", GateReason.UnderMinimum, message)
     here = (current.candidate.labelled, current.stable.labelled)
-    if too_few(*here, case.candidate.labelled, case.stable.labelled):
+    if too_few(*here, case.basis[0].labelled, case.basis[1].labelled):
         message = f"{_compared(case)}; {here[0]:.0f} and {here[1]:.0f} labels in this cohort are too few"
         return _answer(case, "NotYet", GateReason.TooFewSamples, message)
     if bound >= gate.max_drop:

@@ -62,7 +62,7 @@ def absorb(evidence: Evidence, answers: tuple[StatsAnswer, ...], now: float, pol
         evidence: so far.
         answers: of this poll, in any order.
         now: Unix time in seconds.
-        policy: for its labelDelay.
+        policy: for its labelDelay, and whether callers come back in later cohorts.
     """
     pods = dict(evidence.pods)
     added: dict[str, tuple[ArmCounts, ArmCounts]] = {}
@@ -77,7 +77,9 @@ def absorb(evidence: Evidence, answers: tuple[StatsAnswer, ...], now: float, pol
             added[name] = (before[0].plus(candidate), before[1].plus(stable))
     cohorts = dict(evidence.cohorts)
     for name in sorted(added):
-        cohorts[name] = _grown(cohorts.get(name) or CohortEvidence(opened_at=now), *added[name], _known(evidence, name))
+        cohorts[name] = _grown(
+            cohorts.get(name) or CohortEvidence(opened_at=now), *added[name], _known(evidence, name, policy)
+        )
     readable = [answer.stats for answer in answers if answer.stats is not None]
     shadow = shadowed.absorb(evidence.shadow, evidence.candidate, readable)
     grown = replace(evidence, cohorts=cohorts, pods=pods, shadow=shadow, refused=refused)
@@ -196,9 +198,12 @@ def _grown(cohort: CohortEvidence, candidate: ArmCounts, stable: ArmCounts, know
     )
 
 
-def _known(evidence: Evidence, name: str) -> _Known:
-    """What both arms did in the other cohorts, before this call."""
-    others = [cohort for other, cohort in evidence.cohorts.items() if other != name]
+def _known(evidence: Evidence, name: str, policy: Policy) -> _Known:
+    """What both arms did in the other cohorts, before this call.
+
+    Nothing where callers come back: a bet on what the same callers did before is no bet in the dark.
+    """
+    others = [cohort for other, cohort in evidence.cohorts.items() if other != name and not policy.sticky]
     return together(other.candidate for other in others), together(other.stable for other in others)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from serin_operator.decide.judge import formulas
+from serin_operator.decide.judge import apart, formulas
 from serin_operator.decide.judge.findings import (
     PASS_ERROR,
     Finding,
@@ -45,21 +45,33 @@ class _Case:
     stable: ArmCounts
     difference: Difference | None
     """Of the rates of requests *without* error, so that its drop is the rise of the error rate."""
+    basis: tuple[ArmCounts, ArmCounts]
+    """Candidate and stable in the cohorts on which a Pass rests."""
     log10_worse: float
     finding: Finding
     """All fields but verdict, reason and message filled in."""
 
 
-def judge_error_rate(evidence: Evidence, gate: ErrorRatePolicy, share: float, cohort: str | None) -> Finding:
-    """The verdict on errors: Fail first, then whether there is data, then what a Pass still lacks."""
-    case = _case(evidence, gate, share, evidence.cohorts.get(cohort) if cohort is not None else None)
+def judge_error_rate(
+    evidence: Evidence, gate: ErrorRatePolicy, share: float, cohort: str | None, *, sticky: bool = False
+) -> Finding:
+    """The verdict on errors: Fail first, then whether there is data, then what a Pass still lacks.
+
+    `sticky` says whether callers come back in later cohorts, which are then not pooled.
+    """
+    case = _case(evidence, gate, share, evidence.cohorts.get(cohort) if cohort is not None else None, sticky)
     return _fail(case) or _no_data(case) or _not_enough(case) or _proven(case)
 
 
-def _case(evidence: Evidence, gate: ErrorRatePolicy, share: float, current: CohortEvidence | None) -> _Case:
+def _case(
+    evidence: Evidence, gate: ErrorRatePolicy, share: float, current: CohortEvidence | None, sticky: bool
+) -> _Case:
     candidate, stable = evidence.total("candidate"), evidence.total("stable")
-    difference = formulas.stratified(request_strata(evidence), gate.maximum)
-    worse = log10(evidence.log_e(ERROR_RATE))
+    basis = apart.basis(evidence, current, sticky)
+    difference = formulas.stratified(request_strata(evidence.cohorts.values()), gate.maximum)
+    proof = formulas.stratified(request_strata(basis), gate.maximum)
+    proven_on = apart.arms(basis)
+    worse = log10(apart.combined(evidence, ERROR_RATE, sticky))
     value, reference = _rate(candidate), _rate(stable)
     if difference is not None:
         value, reference = 1.0 - difference.candidate, 1.0 - difference.stable
@@ -70,6 +82,7 @@ def _case(evidence: Evidence, gate: ErrorRatePolicy, share: float, current: Coho
         candidate=candidate,
         stable=stable,
         difference=difference,
+        basis=proven_on,
         log10_worse=worse,
         finding=Finding(
             verdict="NotYet",
@@ -77,13 +90,13 @@ def _case(evidence: Evidence, gate: ErrorRatePolicy, share: float, current: Coho
             message="",
             value=value,
             reference=reference,
-            bound=highest_loss(difference, gate.maximum, LEVEL),
+            bound=highest_loss(proof, gate.maximum, LEVEL),
             limit=gate.maximum,
             samples=candidate.requests,
-            needed=_needed(candidate, difference, gate.maximum),
+            needed=_needed(proven_on[0], proof, gate.maximum),
             log10_e=worse,
             budget=share if share > 0.0 else None,
-            smallest_drop=smallest_drop(difference, share),
+            smallest_drop=smallest_drop(proof, share),
         ),
     )
 
@@ -131,7 +144,7 @@ def _not_enough(case: _Case) -> Finding | None:
     if current is None or case.difference is None:
         return _answer(case, "NotYet", GateReason.TooFewSamples, "no cohort holds requests of both arms")
     here = (current.candidate.requests, current.stable.requests)
-    if not too_few(*here, case.candidate.requests, case.stable.requests):
+    if not too_few(*here, case.basis[0].requests, case.basis[1].requests):
         return None
     message = f"{_compared(case)}; {here[0]:.0f} and {here[1]:.0f} requests in this cohort are too few"
     return _answer(case, "NotYet", GateReason.TooFewSamples, message)
@@ -140,7 +153,7 @@ def _not_enough(case: _Case) -> Finding | None:
 def _proven(case: _Case) -> Finding:
     """Pass by one of the two proofs, else NotYet."""
     limit, bound, reference = case.gate.maximum, case.finding.bound, case.finding.reference
-    if formulas.below_log_e(case.candidate.errors, case.candidate.requests, limit) >= LOG_E_PASS:
+    if formulas.below_log_e(case.basis[0].errors, case.basis[0].requests, limit) >= LOG_E_PASS:
         message = f"{_compared(case)}; a rate of {limit:.4f} or more is excluded"
         return _answer(case, "Pass", GateReason.WithinMaximum, message)
     if bound is not None and reference is not None and reference > limit > bound:

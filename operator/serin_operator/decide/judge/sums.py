@@ -121,14 +121,14 @@ def start(candidate: str, stable: str) -> Evidence:
     return Evidence(candidate=candidate, stable=stable)
 
 
-def label_strata(evidence: Evidence) -> list[Stratum]:
+def label_strata(cohorts: Iterable[CohortEvidence]) -> list[Stratum]:
     """Correct and labelled of both arms, per cohort of the prediction."""
-    return [labels_of(cohort.candidate, cohort.stable) for cohort in evidence.cohorts.values()]
+    return [labels_of(cohort.candidate, cohort.stable) for cohort in cohorts]
 
 
-def request_strata(evidence: Evidence) -> list[Stratum]:
+def request_strata(cohorts: Iterable[CohortEvidence]) -> list[Stratum]:
     """Requests without error and requests of both arms, per cohort."""
-    return [answers_of(cohort.candidate, cohort.stable) for cohort in evidence.cohorts.values()]
+    return [answers_of(cohort.candidate, cohort.stable) for cohort in cohorts]
 
 
 def matured(evidence: Evidence, now: float, delay: float) -> tuple[float, float]:

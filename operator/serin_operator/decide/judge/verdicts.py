@@ -40,11 +40,11 @@ def judge(
     found: list[tuple[str, Mode, Finding]] = []
     if policy.accuracy is not None:
         share = shares.get(ACCURACY, 0.0)
-        finding = judge_accuracy(evidence, policy.accuracy, share, cohort, now)
+        finding = judge_accuracy(evidence, policy.accuracy, share, cohort, now, sticky=policy.sticky)
         found.append((ACCURACY, policy.accuracy.mode, finding))
     if policy.error_rate is not None:
         share = shares.get(ERROR_RATE, 0.0)
-        finding = judge_error_rate(evidence, policy.error_rate, share, cohort)
+        finding = judge_error_rate(evidence, policy.error_rate, share, cohort, sticky=policy.sticky)
         found.append((ERROR_RATE, policy.error_rate.mode, finding))
     if policy.agreement is not None:
         finding = judge_agreement(evidence.shadow, policy.agreement, shares.get(AGREEMENT, 0.0))
