@@ -1,0 +1,1 @@
+"""Traffic through every transition: what callers see while Serin, or a peer, moves it."""
