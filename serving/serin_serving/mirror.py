@@ -67,14 +67,19 @@ class Mirror:
     """
 
     def __init__(
-        self, counts: Counts, metrics: Metrics, ring: Callable[[], KeyRing], clock: Callable[[], float] = time.time
+        self,
+        counts: Counts,
+        metrics: Metrics,
+        ring: Callable[[], KeyRing],
+        load: Load,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._counts = counts
         self._metrics = metrics
         self._ring = ring
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._load = Load()
+        self._load = load
         self._order: ShadowOrder | None = None
         self._end: asyncio.TimerHandle | None = None
         self._queue: asyncio.Queue[Drawn] = asyncio.Queue(QUEUE_ENTRIES_MAX)

@@ -19,6 +19,7 @@ from serin_serving.counts import Counts
 from serin_serving.feedback import Feedback, Receipt, decode_items
 from serin_serving.keys import Keys
 from serin_serving.layout import Matrix
+from serin_serving.load import Load
 from serin_serving.metrics import Metrics
 from serin_serving.mirror import Mirror
 from serin_serving.model import Answers, Model
@@ -54,7 +55,7 @@ class Server:
         self._counts = Counts(_binner(loaded.profile, loaded.model), stable)
         self._batcher = Batcher(loaded.model.answer, threaded=loaded.slow)
         self._feedback = Feedback(loaded.model.signature, self.revision, self._counts, Recent())
-        self._mirror = Mirror(self._counts, self.metrics, self.ring)
+        self._mirror = Mirror(self._counts, self.metrics, self.ring, Load())
         classifies = loaded.model.signature.task == "classification"
         self._shadow = Shadow(self._predict_rows, self._counts, self.metrics, classifies=classifies)
 

@@ -8,7 +8,7 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +63,8 @@ class Running:
     stats_port: int
     cohorts: int = field(default=0)
     announced: int = field(default=0)
+    drain: Callable[[], object] = field(default=lambda: None)
+    """Begin the drain, as SIGTERM does."""
 
     def call(self, method: str, path: str, body: Any = None, *, stats: bool = False, **headers: str) -> Reply:
         """One request on a fresh connection; `headers` have '_' for '-'."""
@@ -138,7 +140,8 @@ def run(case: Case, keys_file: Path, **changes: Any) -> Iterator[Running]:
     thread.start()
     loop, end = started.result(timeout=10)
     try:
-        yield Running(case, inference.getsockname()[1], stats.getsockname()[1])
+        ports = inference.getsockname()[1], stats.getsockname()[1]
+        yield Running(case, *ports, drain=lambda: loop.call_soon_threadsafe(end.ask))
     finally:
         loop.call_soon_threadsafe(end.ask)
         thread.join(timeout=20)

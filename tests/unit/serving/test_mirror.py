@@ -20,6 +20,7 @@ from serin_contract.mirrored import Mirrored
 from serin_serving.counts import Counts
 from serin_serving.errors import RequestError
 from serin_serving.exchange import Exchange
+from serin_serving.load import Load
 from serin_serving.metrics import Metrics
 from serin_serving.mirror import HELD_BYTES_MAX, QUEUE_ENTRIES_MAX, Mirror
 from serin_serving.model import Answers
@@ -72,12 +73,19 @@ class Pod:
             writer.close()
 
 
+class SetLoad(Load):
+    """A loop that is behind if the test says so: a busy machine must not fail these tests."""
+
+    def watch(self) -> None:
+        """Look at nothing."""
+
+
 class Stable:
     """Stable's side with its counters."""
 
     def __init__(self, ring: KeyRing, clock: Callable[[], float] = time.time) -> None:
         self.counts: Counts = counts(kept=8)
-        self.mirror = Mirror(self.counts, Metrics("wine", "wine-1"), lambda: ring, clock)
+        self.mirror = Mirror(self.counts, Metrics("wine", "wine-1"), lambda: ring, SetLoad(), clock)
 
     def follow(self, *targets: str, cohort: str = COHORT, percent: int = 100, **changes: Any) -> ShadowOrder:
         order = ShadowOrder(cohort, percent, list(targets), **{"until": time.time() + 60, **changes})
@@ -339,11 +347,22 @@ async def test_a_request_that_cannot_be_signed_is_dropped_and_the_next_is_sent(r
     rings = iter([KeyRing("gone", {}), ring, ring])
     counted: Counts = counts()
     stable = Stable(ring)
-    stable.counts, stable.mirror = counted, Mirror(counted, Metrics("wine", "wine-1"), lambda: next(rings))
+    stable.counts, stable.mirror = counted, Mirror(counted, Metrics("wine", "wine-1"), lambda: next(rings), SetLoad())
     stable.follow(pod.target)
     await stable.answer(3)
     assert await stable.settled(3) == (2, 1)
     stable.mirror.follow(None)
+
+
+async def test_a_loop_that_computes_all_the_time_is_behind_and_recovers() -> None:
+    load = Load()
+    load.watch()
+    busy_until = time.perf_counter() + 0.15
+    while time.perf_counter() < busy_until:
+        pass
+    await until(lambda: load.behind)
+    await until(lambda: not load.behind)
+    load.rest()
 
 
 ADDRESSES = {
