@@ -23,6 +23,7 @@ TRAEFIK_VERSION = "v3.6.7"
 HELM_VERSION = "v4.3.1"
 COREDNS_VERSION = "v1.15.0"
 METRICS_SERVER_VERSION = "v0.9.0"
+FLAGGER_VERSION = "v1.44.0"
 GATEWAY_API_VERSION = "v1.4.0"
 _COMPONENT = "k8s.io/component-base/version"
 
@@ -83,6 +84,8 @@ METRICS_SERVER = Module(
     ("sigs.k8s.io/metrics-server/cmd/metrics-server",),
     f"-s -w -X k8s.io/client-go/pkg/version.gitVersion={METRICS_SERVER_VERSION}",
 )
+# A peer to measure beside; no `up` builds it.
+FLAGGER = Module("flagger", f"Flagger {FLAGGER_VERSION}", ("github.com/fluxcd/flagger/cmd/flagger",))
 PAUSE = Module("pause", "pause", (".",))
 
 # Set in full, so that nothing a user exports changes what is built.
@@ -141,16 +144,20 @@ def gateway_definitions(paths: Paths, progress: Progress) -> Path:
     target = paths.cache / "gateway-api" / GATEWAY_API_VERSION
     if any(target.glob("*.yaml")):
         return target
-    go = go_program(paths.cache, progress)
-    module = "sigs.k8s.io/gateway-api"
+    source = module_source(TRAEFIK, "sigs.k8s.io/gateway-api", paths, progress)
     with progress.stage(f"Gateway API {GATEWAY_API_VERSION} definitions"):
-        run([go, "mod", "download", module], cwd=TRAEFIK.directory, env=GO_ENVIRONMENT, timeout=600)
-        asked: list[str | Path] = [go, "list", "-m", "-f", "{{.Dir}}", module]
-        source = Path(run(asked, cwd=TRAEFIK.directory, env=GO_ENVIRONMENT).strip())
         target.mkdir(parents=True, exist_ok=True)
         for path in sorted((source / "config/crd/standard").glob("gateway.networking.k8s.io_*.yaml")):
             (target / path.name).write_bytes(path.read_bytes())
     return target
+
+
+def module_source(module: Module, path: str, paths: Paths, progress: Progress) -> Path:
+    """Return the files of the Go module `path` in the version that `module` pins; they are read-only."""
+    go = go_program(paths.cache, progress)
+    run([go, "mod", "download", path], cwd=module.directory, env=GO_ENVIRONMENT, timeout=600)
+    asked: list[str | Path] = [go, "list", "-m", "-f", "{{.Dir}}", path]
+    return Path(run(asked, cwd=module.directory, env=GO_ENVIRONMENT).strip())
 
 
 def _compile(go: Path, module: Module, target: Path, stage: Stage) -> None:

@@ -28,6 +28,8 @@ NEEDED = {
     "setpriv": "util-linux",
     "setsid": "util-linux",
 }
+# What only benches need, likewise.
+FOR_BENCHES = {"prometheus": "prometheus"}
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 
@@ -54,13 +56,32 @@ def missing() -> list[str]:
 
 def install_missing(progress: Progress) -> None:
     """Install what is missing with apt; raise NotPossibleHere where there is no apt."""
-    wanted = missing()
+    _install(missing(), progress, ", or install kind and a container engine: serin cluster up --mode kind")
+    left = missing()
+    if left:
+        raise NotPossibleHere(f"After the installation these packages' programs are still missing: {left}.")
+
+
+def ensure_for_bench(program: str, progress: Progress) -> str:
+    """Return the path of a program of FOR_BENCHES, installed first where it is missing.
+
+    Raises NotPossibleHere where there is no apt, or where the package does not bring the program.
+    """
+    if find(program) is None:
+        _install([FOR_BENCHES[program]], progress)
+    found = find(program)
+    if found is None:
+        raise NotPossibleHere(f"The package {FOR_BENCHES[program]} was installed, but brought no program {program}.")
+    return found
+
+
+def _install(wanted: list[str], progress: Progress, otherwise: str = "") -> None:
     if not wanted:
         return
     if shutil.which("apt-get") is None:
         raise NotPossibleHere(
             f"This machine lacks programs of the Debian packages {' '.join(wanted)}, and has no apt-get. "
-            "Install them its own way, or install kind and a container engine: serin cluster up --mode kind"
+            f"Install them its own way{otherwise}"
         )
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     with progress.stage(f"Install Debian packages {' '.join(wanted)}") as stage, services_stay_off():
@@ -68,9 +89,6 @@ def install_missing(progress: Progress) -> None:
         run(["apt-get", "update", "-q"], timeout=600, env=quiet)
         stage.say("apt-get install")
         run(["apt-get", "install", "-y", "-q", "--no-install-recommends", *wanted], timeout=1800, env=quiet)
-    left = missing()
-    if left:
-        raise NotPossibleHere(f"After the installation these packages' programs are still missing: {left}.")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ TAGS = {
     "traefik": f"docker.io/library/traefik:{binaries.TRAEFIK_VERSION}",
     "coredns": f"localhost/serin-coredns:{binaries.COREDNS_VERSION}",
     "metrics-server": f"registry.k8s.io/metrics-server/metrics-server:{binaries.METRICS_SERVER_VERSION}",
+    "flagger": f"ghcr.io/fluxcd/flagger:{binaries.FLAGGER_VERSION.removeprefix('v')}",
 }
 
 

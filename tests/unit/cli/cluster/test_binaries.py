@@ -14,6 +14,7 @@ BUILT = [
     binaries.HELM,
     binaries.COREDNS,
     binaries.METRICS_SERVER,
+    binaries.FLAGGER,
 ]
 
 
@@ -80,6 +81,7 @@ def test_every_built_package_is_a_pinned_tool(module):
         (binaries.HELM, f"helm.sh/helm/v4 {binaries.HELM_VERSION}"),
         (binaries.COREDNS, f"github.com/coredns/coredns {binaries.COREDNS_VERSION}"),
         (binaries.METRICS_SERVER, f"sigs.k8s.io/metrics-server {binaries.METRICS_SERVER_VERSION}"),
+        (binaries.FLAGGER, f"github.com/fluxcd/flagger {binaries.FLAGGER_VERSION}"),
     ],
 )
 def test_the_versions_told_are_the_versions_pinned(module, required):
