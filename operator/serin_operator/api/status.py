@@ -136,9 +136,9 @@ class CandidateStatus(ApiModel):
         str | None,
         Field(max_length=32, description="Header value of the trial's own that leads a probe to the candidate."),
     ] = None
-    reachable: Annotated[
-        ReachableStatus | None, Field(description="Whether the gateway leads to the candidate.")
-    ] = None
+    reachable: Annotated[ReachableStatus | None, Field(description="Whether the gateway leads to the candidate.")] = (
+        None
+    )
     split: Annotated[SplitStatus | None, Field(description="Whether callers see the split that weight claims.")] = None
     trial_started_at: Annotated[Timestamp | None, Field(description="When the trial began.")] = None
     deadline_at: Annotated[
@@ -151,6 +151,15 @@ class CandidateStatus(ApiModel):
     ] = None
     not_ready_since: Annotated[
         Timestamp | None, Field(description="When the candidate lost its last ready pod, if it has none.")
+    ] = None
+    endpoints_at: Annotated[
+        Timestamp | None,
+        Field(
+            description=(
+                "Replicas mode: when the Service was seen to name the pods of this step. Connections are drawn anew "
+                "soon after."
+            )
+        ),
     ] = None
     stable_floor: Annotated[
         int | None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from serin_operator.decide import manifests
 from serin_operator.decide.plan import EditRule, SetWeights, Splitting
 from serin_operator.decide.routing import referred
 from serin_operator.errors import ApiError, ConflictError
@@ -17,14 +18,26 @@ NARROWING_ATTEMPTS = 5
 
 
 async def holds(kube: Kube, action: Splitting) -> bool | None:
-    """Whether the route stands with these weights and this cohort; None where it cannot be read."""
+    """Whether what splits stands as it was written; None where it cannot be read."""
     metadata, rule_name = _place(action)
     try:
+        if isinstance(action, SetWeights) and action.manifest["kind"] == resources.SERVICE.kind:
+            return _selects(await kube.get(resources.SERVICE, metadata["namespace"], metadata["name"]), action)
         route = await kube.get(resources.HTTP_ROUTE, metadata["namespace"], metadata["name"])
     except ApiError:
         return None
     split = httproute.split(route, rule_name) if route is not None else None
     return split is not None and split == httproute.Split(dict(action.weights), action.cohort)
+
+
+def _selects(service: Json | None, action: SetWeights) -> bool:
+    """Whether the Service stands with exactly the selector that was written: one label more selects others."""
+    wanted = action.manifest["spec"]
+    return (
+        service is not None
+        and service["spec"].get("selector") == wanted["selector"]
+        and manifests.contains(service["spec"], wanted)
+    )
 
 
 async def edit(kube: Kube, action: EditRule) -> Outcome:

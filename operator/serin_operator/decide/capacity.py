@@ -82,11 +82,17 @@ def beside(stable: int, weight: int) -> int:
 
 
 def intended(situation: Situation, candidate: CandidateStatus) -> int:
-    """The percentage to have pods for: the largest of what stands, what is recorded and what the step will give."""
-    steps = situation.policy.steps
+    """The percentage to have pods for: the largest of what stands, what is recorded and what the step will give.
+
+    Where the number of pods itself splits, a pod more is traffic: none is made before status records its weight.
+    """
+    steps, standing = situation.policy.steps, situation.weights.get(candidate.revision, 0)
+    recorded = situation.candidate.weight if situation.candidate is not None else 0
+    if situation.routing.mode == "Replicas" and 0 < standing < 100 and recorded > 0:
+        return min(recorded, candidate.weight) or recorded
     return max(
         candidate.weight,
-        situation.weights.get(candidate.revision, 0),
+        standing,
         steps[max(0, min(candidate.step, len(steps) - 1))].weight,
     )
 

@@ -9,6 +9,7 @@ from serin_operator.api.base import Condition
 from serin_operator.api.deployment import GateStatus
 from serin_operator.decide import capacity
 from serin_operator.decide.draft import Draft, Situation
+from serin_operator.decide.routing import ReplicasRouting, noun
 
 WORST_FIRST = ("Fail", "Error", "NoData", "NotYet", "Pass")
 
@@ -22,7 +23,7 @@ def conditions(situation: Situation, draft: Draft) -> tuple[Condition, ...]:
         "Progressing": _progressing(draft),
         "Promoted": _promoted(situation, draft),
         "GatesPassing": _gates_passing(situation, draft),
-        "RouteProgrammed": _route_programmed(situation),
+        "RouteProgrammed": _route_programmed(situation, draft),
         "CapacityAvailable": _capacity_available(situation, draft),
         "ArtifactVerified": _artifact_verified(situation, draft),
     }
@@ -91,18 +92,29 @@ def _gates_passing(situation: Situation, draft: Draft) -> Answer:
     return "True", "AllPass", "every enforced gate passes"
 
 
-def _route_programmed(situation: Situation) -> Answer:
+def _route_programmed(situation: Situation, draft: Draft) -> Answer:
     trouble = situation.routing.trouble()
     if trouble is not None:
         return "False", *trouble
     shortfall = situation.routing.shortfall()
     if shortfall is not None:
         return "Unknown" if situation.seen.rehearsal is None else "False", *shortfall
-    if situation.seen.route is None:
-        return "Unknown", "NoRoute", "there is no route yet"
+    if not situation.weights:
+        return "Unknown", "NoRoute", f"{noun(situation.routing)} is not set up yet"
     silence = situation.routing.silence()
     if silence is not None:
         return "Unknown", "NoAnswer", silence
+    if isinstance(situation.routing, ReplicasRouting):
+        return "True", "Selected", situation.routing.sentence()
+    candidate = draft.candidate
+    if candidate is not None and candidate.split is not None and candidate.split.answer == "Wrong":
+        return "False", "SplitWrong", candidate.split.message
+    reachable = candidate.reachable if candidate is not None else None
+    if candidate is not None and candidate.step >= 0 and reachable is not None and reachable.answer == "CannotTell":
+        message = (
+            f"every parent has taken the route as it stands, and no probe says whether it works: {reachable.message}"
+        )
+        return "True", "AcceptedUnprobed", message
     return "True", "Accepted", "every parent has taken the route as it stands"
 
 

@@ -8,7 +8,7 @@ from serin_operator.api.deployment import CandidateStatus, GateStatus, Phase
 from serin_operator.decide import availability, endings, timestamps
 from serin_operator.decide.draft import WAIT_SECONDS, Draft, Situation, begin
 from serin_operator.decide.narrowing import WARM_SECONDS_MAX
-from serin_operator.decide.routing import Split
+from serin_operator.decide.routing import Split, noun
 
 
 def serve(situation: Situation, candidate: CandidateStatus) -> Draft:
@@ -35,10 +35,10 @@ def _outlook(situation: Situation, candidate: CandidateStatus, gate: GateStatus)
         return _waiting(situation, Phase.Pending, *trouble)
     split = Split(candidate.revision)
     if not routing.stands(split):
-        draft = _waiting(situation, Phase.Pending, "SettingWeights", "putting the first revision on the route")
+        draft = _waiting(situation, Phase.Pending, "SettingWeights", f"setting up {noun(routing)}")
         return replace(draft, weights=routing.set(split, narrowing=False))
     if routing.taken is not True:
-        message = routing.silence() or "waiting for the gateway to take the route"
+        message = routing.silence() or f"waiting for {noun(routing)} to be taken"
         return _waiting(situation, Phase.Pending, "ConfirmingRoute", message)
     return endings.promote(situation, candidate, (gate,), None, "FirstDeployment")
 

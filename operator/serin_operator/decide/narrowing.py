@@ -9,6 +9,7 @@ from serin_operator.api.deployment import Phase
 from serin_operator.decide import endings, timestamps
 from serin_operator.decide.draft import Draft
 from serin_operator.decide.policy import AVAILABILITY
+from serin_operator.decide.routing import noun
 from serin_operator.decide.trial import Trial
 
 WARM_SECONDS_MAX = 600.0
@@ -113,7 +114,8 @@ def finds_route_wider(trial: Trial) -> Draft | None:
     have, recorded = trial.route_weight, trial.candidate.weight
     if have <= recorded:
         return None
-    message = f"the route was found at {have} % instead of {recorded} %; it is set back under a new cohort"
+    what = noun(trial.situation.routing)
+    message = f"{what} was found at {have} % instead of {recorded} %; it is set back under a new cohort"
     return _repair(trial, message)
 
 
@@ -128,18 +130,17 @@ def finds_route_changed(trial: Trial) -> Draft | None:
     if have < recorded and routing.weights:
         steps = trial.situation.policy.steps
         step = max((i for i, step in enumerate(steps) if step.weight <= have), default=0)
-        message = f"the route was found at {have} % instead of {recorded} %; the trial goes on from there"
+        message = f"{noun(routing)} was found at {have} % instead of {recorded} %; the trial goes on from there"
         draft = trial.draft(Phase.Holding, "RouteChanged", message)
         draft = replace(draft, candidate=trial.intent(step, have))
         return draft.with_event("Warning", "RouteChanged", message, "Narrow")
-    return _repair(trial, f"the route was not as recorded; it is set to {recorded} % under a new cohort")
+    return _repair(trial, f"{noun(routing)} was not as recorded; it is set to {recorded} % under a new cohort")
 
 
 def _begins_anew(trial: Trial) -> Draft:
     """Only Serin takes the cohort off a split route: it narrowed, and died before it could record why."""
-    message = (
-        f"the route was narrowed to 0 % and the reason is lost; {trial.candidate.revision} begins at its first step"
-    )
+    what, revision = noun(trial.situation.routing), trial.candidate.revision
+    message = f"{what} was narrowed to 0 % and the reason is lost; {revision} begins at its first step"
     waiting = trial.intent(0, 0, not_ready_since=trial.situation.now_text)
     draft = replace(trial.draft(Phase.Holding, "RouteChanged", message), candidate=waiting)
     return draft.with_event("Warning", "RouteChanged", message, "Narrow")

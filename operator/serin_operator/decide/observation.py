@@ -103,6 +103,31 @@ class ReferredFacts:
     """Other ModelDeployments whose Services the rule names."""
 
 
+PROBES_IN_A_ROW = 5
+"""Answers of the candidate in a row by which a gateway is known to lead to it."""
+
+
+@dataclass(frozen=True)
+class ParentProbe:
+    """What one Gateway answered to the trial's own probe."""
+
+    name: str
+    """`namespace/name`."""
+    in_a_row: int = 0
+    """Answers that named the candidate, without another one between; PROBES_IN_A_ROW at most."""
+    answered: str = ""
+    """What the answer was that ended the row, in words that quote nothing."""
+    unknown: str | None = None
+    """Why it could not be asked at all; None where it was."""
+
+
+@dataclass(frozen=True)
+class ProbeFacts:
+    """What the latest probe through every Gateway of the route found; no parents while the first is under way."""
+
+    parents: tuple[ParentProbe, ...] = ()
+
+
 @dataclass(frozen=True)
 class StatsAnswer:
     """What one serving pod answered when it was asked for its stats."""
@@ -148,6 +173,8 @@ class Observation:
     pods: tuple[PodFacts, ...] = ()
     ready_endpoints: Mapping[str, int] = field(default_factory=dict)
     """Ready, non-terminating endpoints by revision name, from the EndpointSlices of its Service."""
+    apex_endpoints: tuple[str, ...] = ()
+    """UIDs of the pods behind the ready, non-terminating endpoints of the Service of the deployment's name, sorted."""
     live: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Owned objects as they stand, by `Kind/name`, without managedFields; Secrets are never read."""
     route: RouteFacts | None = None
@@ -159,6 +186,8 @@ class Observation:
     """Whether the API server knows HTTPRoutes."""
     missing_gateways: tuple[str, ...] = ()
     """`namespace/name` of parents that do not exist."""
+    probe: ProbeFacts | None = None
+    """Asked for while a candidate is being introduced and while the split of a step is not confirmed."""
     stats: tuple[StatsAnswer, ...] = ()
     """Asked for only while a candidate holds a cohort."""
     evidence: Evidence | None = None

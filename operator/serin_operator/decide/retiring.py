@@ -57,7 +57,8 @@ def _seconds_left(situation: Situation, revision: str) -> float:
         return 0.0
     ended = record.status.updated_at
     age_seconds = timestamps.elapsed(ended, situation.now) if ended else situation.now - record.created_at
-    if age_seconds < IDLE_SECONDS:
+    if age_seconds < IDLE_SECONDS or situation.routing.mode == "Replicas":
+        # Without a gateway a kept connection stays with its pod for ever, so nothing is gained by waiting for calm.
         return IDLE_SECONDS - age_seconds
     match _idle(situation, revision):
         case None:

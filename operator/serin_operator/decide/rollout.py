@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from serin_contract import http
 from serin_operator.api.deployment import (
     CandidateStatus,
     ModelDeploymentStatus,
@@ -11,7 +12,7 @@ from serin_operator.api.deployment import (
     PreviousStatus,
     StableStatus,
 )
-from serin_operator.decide import artifact, chain, endings, first, identity, policy, returning, timestamps
+from serin_operator.decide import announcing, artifact, chain, endings, first, identity, policy, returning, timestamps
 from serin_operator.decide.children import children
 from serin_operator.decide.conditions import condition, conditions, worst
 from serin_operator.decide.draft import WAIT_SECONDS, Draft, Situation, begin
@@ -99,6 +100,7 @@ def _finish(situation: Situation, draft: Draft) -> Plan:
         status=_status(situation, draft),
         actions=(
             *(route if narrowing else ()),
+            *announcing.announcements(situation, draft),
             *owned.first,
             *draft.records,
             *(() if narrowing else route),
@@ -114,12 +116,11 @@ def _finish(situation: Situation, draft: Draft) -> Plan:
 def _status(situation: Situation, draft: Draft) -> ModelDeploymentStatus:
     seen = situation.seen
     gate = worst(draft.gates)
-    hostnames = situation.spec.traffic.hostnames if situation.spec.traffic else None
     return ModelDeploymentStatus(
         observed_generation=seen.generation,
         phase=draft.phase,
         message=draft.message[:32768],
-        url=f"http://{hostnames[0]}/v2/models/{seen.name}" if hostnames else seen.status.url,
+        url=_url(situation),
         conditions=conditions(situation, draft),
         stable=_stable_status(situation, draft),
         candidate=_candidate_status(situation, draft.candidate),
@@ -130,8 +131,19 @@ def _status(situation: Situation, draft: Draft) -> ModelDeploymentStatus:
         rejected=draft.rejected,
         last_rollback=draft.last_rollback,
         history=draft.history,
-        weight_mode="Gateway",
+        weight_mode=situation.routing.mode,
     )
+
+
+def _url(situation: Situation) -> str | None:
+    """Where the model answers: by the route's first host name, or by the Service's own where there is no gateway."""
+    seen, traffic = situation.seen, situation.spec.traffic
+    inside = f"http://{seen.name}.{seen.namespace}.svc:{http.INFERENCE_PORT}/v2/models/{seen.name}"
+    if traffic is None:
+        return inside
+    if traffic.hostnames:
+        return f"http://{traffic.hostnames[0]}/v2/models/{seen.name}"
+    return seen.status.url if seen.status.url != inside else None
 
 
 def _stable_status(situation: Situation, draft: Draft) -> StableStatus | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from serin_contract import labels
-from serin_operator.api.deployment import ModelDeploymentStatus
+from serin_operator.api.deployment import CandidateStatus, ModelDeploymentStatus
 from serin_operator.decide import identity, timestamps
 from serin_operator.decide.observation import (
     Observation,
@@ -95,13 +95,14 @@ class Observer:
         problem = status_error or revision_error or spec_error
         live = _live(listed, uid)
         pods = workloads.pods_of(listed["Pod"] or (), uid)
+        endpoints = workloads.ready_endpoints(listed["EndpointSlice"] or ())
         candidate = _candidate(status, revisions)
         gateway_api = listed["HTTPRoute"] is not None
         referred = await self._referred(item) if gateway_api else None
         gateways = routes.gateways_of(item, namespace, referred.item if referred is not None else None)
         missing, answers, (stable_profile, profile_error) = await asyncio.gather(
             self._missing_gateways(gateways, gateway_api),
-            self._stats(status, pods),
+            self._stats(item, status, pods),
             self._stable_profile(status, pods, live),
         )
         return Observation(
@@ -117,7 +118,8 @@ class Observer:
             spec_error=problem,
             revisions=revisions,
             pods=tuple(self._poller.located(pod) for pod in pods),
-            ready_endpoints=workloads.ready_endpoints(listed["EndpointSlice"] or ()),
+            ready_endpoints={service: len(found) for service, found in endpoints.items()},
+            apex_endpoints=endpoints.get(name, ()),
             live=live,
             route=_route(item, live, referred),
             referred=referred,
@@ -194,12 +196,14 @@ class Observer:
             log.warning("the Gateway %s/%s cannot be read: %s", namespace, name, error)
             return False
 
-    async def _stats(self, status: ModelDeploymentStatus, pods: tuple[SeenPod, ...]) -> tuple[StatsAnswer, ...]:
-        """Of both arms while a candidate holds a cohort, and of revisions that are on their way out."""
+    async def _stats(
+        self, item: Json, status: ModelDeploymentStatus, pods: tuple[SeenPod, ...]
+    ) -> tuple[StatsAnswer, ...]:
+        """Of both arms while they count or must be told something, and of revisions that are on their way out."""
         states = (status.stable, status.candidate, status.previous)
         in_use = {state.revision for state in states if state is not None}
         asked = {pod.facts.revision for pod in pods} - in_use
-        if status.candidate is not None and status.candidate.cohort is not None:
+        if status.candidate is not None and _concerns_pods(item, status.candidate):
             asked |= {state.revision for state in (status.stable, status.candidate) if state is not None}
         return await self._poller.stats(pod for pod in pods if pod.facts.revision in asked)
 
@@ -227,6 +231,13 @@ def _route(item: Json, live: Mapping[str, Json], referred: ReferredFacts | None)
     if named is None:
         return _owned_route(live, item["metadata"]["name"])
     return routes.route_of(referred.item, named[1]) if referred is not None else None
+
+
+def _concerns_pods(item: Json, candidate: CandidateStatus) -> bool:
+    """Whether pods count in a cohort; without a gateway they are told as well that they do so no more."""
+    if candidate.cohort is not None or candidate.shadow_cohort is not None:
+        return True
+    return (item.get("spec") or {}).get("traffic") is None and (candidate.step >= 0 or candidate.outcome is not None)
 
 
 def _controlled(items: Iterable[Json] | None, uid: str) -> list[Json]:

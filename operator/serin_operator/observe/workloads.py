@@ -90,8 +90,11 @@ def _unschedulable(condition: Mapping[str, Any]) -> str | None:
     return None
 
 
-def ready_endpoints(slices: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """Ready, non-terminating endpoints by Service name; a pod in an IPv4 and an IPv6 slice counts once."""
+def ready_endpoints(slices: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+    """Ready, non-terminating endpoints by Service name, as their pods' UIDs, sorted.
+
+    A pod in an IPv4 and an IPv6 slice stands once; an endpoint without a pod is told by its addresses.
+    """
     ready: dict[str, set[str]] = {}
     for item in slices:
         service = (item["metadata"].get("labels") or {}).get(SERVICE_NAME_LABEL)
@@ -102,7 +105,7 @@ def ready_endpoints(slices: Iterable[Mapping[str, Any]]) -> dict[str, int]:
             if _takes_requests(endpoint.get("conditions") or {}):
                 target = endpoint.get("targetRef") or {}
                 found.add(target.get("uid") or "".join(endpoint.get("addresses") or ()))
-    return {service: len(found) for service, found in ready.items()}
+    return {service: tuple(sorted(found)) for service, found in ready.items()}
 
 
 def _takes_requests(conditions: Mapping[str, Any]) -> bool:

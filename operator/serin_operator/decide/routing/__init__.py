@@ -11,15 +11,23 @@ from serin_operator.decide.observation import Observation
 from serin_operator.decide.routing.base import Routing, Split
 from serin_operator.decide.routing.gateway import GatewayRouting
 from serin_operator.decide.routing.referred import ReferredRouting
+from serin_operator.decide.routing.replicas import ReplicasRouting
 
-__all__ = ["Routing", "Split", "of", "strays"]
+__all__ = ["ReplicasRouting", "Routing", "Split", "noun", "of", "strays"]
 
 
 def of(seen: Observation, spec: ModelDeploymentSpec) -> Routing:
     """The way that the spec asks for."""
-    if spec.traffic is not None and spec.traffic.route_ref is not None:
+    if spec.traffic is None:
+        return ReplicasRouting(seen, spec)
+    if spec.traffic.route_ref is not None:
         return ReferredRouting(seen, spec)
     return GatewayRouting(seen, spec)
+
+
+def noun(routing: Routing) -> str:
+    """What splits, for a sentence."""
+    return "the route" if routing.mode == "Gateway" else "the Service"
 
 
 def strays(seen: Observation, routing: Routing) -> tuple[Mapping[str, Any], ...]:
