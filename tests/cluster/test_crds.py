@@ -83,6 +83,8 @@ TRAFFIC = "spec.traffic"
 ROLLOUT = "spec.rollout"
 ACCURACY = "spec.gates.accuracy"
 
+CPU = {"requests": {"cpu": "100m"}}
+
 ACCEPTED = {
     "the smallest deployment": (),
     "a bundle inside the image": ((f"{MODEL}.uri", "file:///opt/bundles/wine"),),
@@ -113,6 +115,24 @@ ACCEPTED = {
     ),
     "a deadline of its own": ((f"{ROLLOUT}.deadline", "2h"),),
     "rolling back at the deadline": ((f"{ROLLOUT}.onDeadline", "RollBack"),),
+    "a grace that covers drain and longest request to the second": (
+        (SERVING, {"drain": "10s", "longestRequest": "1m", "terminationGrace": "70s"}),
+    ),
+    "a longer request, and the grace that follows from it": ((f"{SERVING}.longestRequest", "10m"),),
+    "an autoscaler": ((SERVING, {"autoscaling": {"minReplicas": 2, "maxReplicas": 8}, "resources": CPU}),),
+    "an autoscaler with a bound alone": ((SERVING, {"autoscaling": {"maxReplicas": 8}, "resources": CPU}),),
+    "no more pods than before": ((f"{SERVING}.replicas", 2), (f"{ROLLOUT}.surge", "NoSurge")),
+    "a budget of pods for a single one": ((ROLLOUT, {"surge": "Budget", "surgeBudget": 1}),),
+    "surge in a word, beside an autoscaler": (
+        (SERVING, {"autoscaling": {"maxReplicas": 8}, "resources": CPU}),
+        (f"{ROLLOUT}.surge", "Surge"),
+    ),
+    "a revision kept warm": (("spec.watch.keepWarm", "30m"),),
+    "none kept warm, without surge": (
+        (f"{SERVING}.replicas", 2),
+        (f"{ROLLOUT}.surge", "NoSurge"),
+        ("spec.watch.keepWarm", "0s"),
+    ),
     "the largest budget": (("spec.verdicts.falseRollbackBudget", 0.5),),
     "a whole number as a ratio": ((f"{ACCURACY}.minLabelCoverage", 1),),
     "an accuracy gate with nothing but its name": ((ACCURACY, {}),),
@@ -189,6 +209,37 @@ REFUSED = {
     "a deadline as long as its steps": (
         "the deadline must be longer than all steps together",
         [(f"{ROLLOUT}.steps", steps((5, "10m"), (50, "10m"))), (f"{ROLLOUT}.deadline", "1200s")],
+    ),
+    "a grace shorter than the default drain and request": (
+        "terminationGrace must not be shorter than drain",
+        [(f"{SERVING}.terminationGrace", "34s")],
+    ),
+    "a grace shorter than a longer request": (
+        "terminationGrace must not be shorter than drain",
+        [(SERVING, {"longestRequest": "2m", "terminationGrace": "2m4s"})],
+    ),
+    "replicas beside an autoscaler": (
+        "the autoscaler chooses the number of pods",
+        [(SERVING, {"replicas": 2, "autoscaling": {"maxReplicas": 8}, "resources": CPU})],
+    ),
+    "an autoscaler whose bounds are crossed": (
+        "minReplicas must not be larger than maxReplicas",
+        [(SERVING, {"autoscaling": {"minReplicas": 9, "maxReplicas": 8}, "resources": CPU})],
+    ),
+    "an autoscaler with nothing to aim at": (
+        "autoscaling by CPU needs resources.requests.cpu",
+        [(SERVING, {"autoscaling": {"maxReplicas": 8}, "resources": {"limits": {"memory": "1Gi"}}})],
+    ),
+    "a budget of pods without its policy": ("surgeBudget belongs to surge: Budget", [(f"{ROLLOUT}.surgeBudget", 1)]),
+    "its policy without a budget of pods": ("surgeBudget belongs to surge: Budget", [(f"{ROLLOUT}.surge", "Budget")]),
+    "no surge with a single pod": ("needs serving.replicas of 2 or more", [(f"{ROLLOUT}.surge", "NoSurge")]),
+    "no surge beside an autoscaler": (
+        "with autoscaling the number of pods is the autoscaler's",
+        [(SERVING, {"autoscaling": {"maxReplicas": 8}, "resources": CPU}), (f"{ROLLOUT}.surge", "NoSurge")],
+    ),
+    "a warm revision where no pods may be added": (
+        "keepWarm keeps the pods of two revisions at once",
+        [(f"{SERVING}.replicas", 2), (f"{ROLLOUT}.surge", "NoSurge"), ("spec.watch.keepWarm", "1m")],
     ),
     "a deadline of no time": ("a deadline of zero", [(f"{ROLLOUT}.deadline", "0s")]),
     "an unknown end": ('supported values: "Pause", "RollBack"', [(f"{ROLLOUT}.onDeadline", "Promote")]),

@@ -6,6 +6,7 @@ It stands in for the cluster where a whole roll-out is told in a test: every dec
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,17 +21,33 @@ from serin_operator.api.deployment import ModelDeploymentSpec, ModelDeploymentSt
 from serin_operator.api.revision import ModelRevisionSpec, ModelRevisionStatus
 from serin_operator.decide.judge import evidence as evidences
 from serin_operator.decide.observation import (
+    PROBES_IN_A_ROW,
     ContainerEnd,
     Observation,
     OperatorFacts,
     ParentFacts,
+    ParentProbe,
     PodFacts,
+    ProbeFacts,
+    ReferredFacts,
     RevisionFacts,
     RouteFacts,
     StatsAnswer,
 )
-from serin_operator.decide.plan import Action, Apply, ApplyKeys, Delete, Plan, RevisionReport, SetWeights
+from serin_operator.decide.plan import (
+    Action,
+    Apply,
+    ApplyKeys,
+    Delete,
+    EditRule,
+    HandOver,
+    Plan,
+    RevisionReport,
+    SetWeights,
+)
 from serin_operator.decide.rollout import decide
+from serin_operator.decide.routing.referred import patch
+from serin_operator.runtime import httproute
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -130,6 +147,18 @@ class World:
     gateway_api: bool = True
     missing_gateways: tuple[str, ...] = ()
     accepts_routes: bool | None = True
+    takes_patterns: bool | None = True
+    """Whether the gateway matches headers by pattern."""
+    referred: dict[str, Any] | None = None
+    """The user's own HTTPRoute, where the spec refers to one."""
+    rule_others: tuple[str, ...] = ()
+    """Other ModelDeployments whose Services the rule of the user's route names."""
+    gateway_says: ParentProbe | None = None
+    """What the gateway answers to the probe, where that is not the truth."""
+    gateway_share: float | None = None
+    """Part of the requests that the gateway really sends to a candidate, where that is not its weight."""
+    gateway_behind: float = 0.0
+    """Part of the requests that go by the weights and the cohort of before the latest write."""
     generation: int = 1
     status: ModelDeploymentStatus = field(default_factory=ModelDeploymentStatus)
     revisions: dict[str, RevisionFacts] = field(default_factory=dict)
@@ -155,6 +184,16 @@ class World:
     served: dict[str, int] = field(default_factory=dict)
     """Requests by revision since the world began."""
     labelled: dict[str, float] = field(default_factory=dict)
+    last_asked: dict[str, float] = field(default_factory=dict)
+    """When a request was last sent to a revision."""
+    pods_tell: bool = True
+    """Whether the pods of revisions that are on their way out answer when they are asked for their stats."""
+    handed_over: set[str] = field(default_factory=set)
+    """Deployments whose number of pods has an owner beside Serin."""
+    demand: int = 1
+    """Pods that an autoscaler would give a revision with all the traffic."""
+    room: int | None = None
+    """Pods that fit on the nodes; None for as many as are asked for."""
     unanswered: int = 0
     """Requests that the route sent to a revision without a ready pod."""
 
@@ -162,6 +201,7 @@ class World:
         self.random = random.Random(self.seed)
         self.draws = np.random.default_rng(self.seed)
         self.split_since = self.now
+        self.before: tuple[Mapping[str, float], str | None] = ({}, None)
         self._parsed: tuple[int, ModelDeploymentSpec] | None = None
 
     # What the operator sees
@@ -186,9 +226,12 @@ class World:
             ready_endpoints=self.ready(),
             live=self.live,
             route=self.route(),
+            referred=ReferredFacts(self.referred, self.rule_others) if self.referred is not None else None,
+            rehearsal=self.rehearsal(),
             gateway_api=self.gateway_api,
             missing_gateways=self.missing_gateways,
-            stats=self.answers() if candidate is not None and candidate.cohort else (),
+            probe=self.probe(),
+            stats=(*(self.answers() if candidate is not None and candidate.cohort else ()), *self.idle_answers()),
             evidence=self._evidence(),
             resource_version=str(self.versions),
         )
@@ -222,25 +265,55 @@ class World:
 
     def weights(self) -> dict[str, int]:
         """The route's weights."""
-        manifest = self.live.get(f"HTTPRoute/{self.name}")
-        if manifest is None:
-            return {}
-        return {ref["name"]: ref["weight"] for ref in manifest["spec"]["rules"][0]["backendRefs"]}
+        return self.splitting().weights
 
     def cohort(self) -> str | None:
         """The cohort that the route stamps."""
-        manifest = self.live.get(f"HTTPRoute/{self.name}")
-        if manifest is None:
-            return None
-        modifier = manifest["spec"]["rules"][0]["filters"][0]["requestHeaderModifier"]
-        return modifier["set"][0]["value"] if "set" in modifier else None
+        return self.splitting().cohort
+
+    def splitting(self) -> httproute.Split:
+        """What the route, or the rule that the spec refers to, does with callers who bring no cookie."""
+        item, rule = self._route_item()
+        split = httproute.split(item, rule) if item is not None else None
+        return split or httproute.Split({}, None)
+
+    def _route_item(self) -> tuple[dict[str, Any] | None, str | None]:
+        reference = (self.spec.get("traffic") or {}).get("routeRef")
+        if reference is None:
+            return self.live.get(f"HTTPRoute/{self.name}"), None
+        return self.referred, reference["rule"]
 
     def route(self) -> RouteFacts | None:
         """The route as observed."""
-        if f"HTTPRoute/{self.name}" not in self.live:
+        if self._route_item()[0] is None:
             return None
         parent = ParentFacts("public", None, self.accepts_routes, self.accepts_routes)
         return RouteFacts(self.weights(), self.cohort(), (parent,))
+
+    def rehearsal(self) -> RouteFacts | None:
+        """What the gateway says of the rules of stickiness where no caller comes."""
+        if f"HTTPRoute/{self.name}.rehearsal" not in self.live:
+            return None
+        said = "" if self.takes_patterns else "UnsupportedValue: RegularExpression is not supported"
+        return RouteFacts({}, None, (ParentFacts("public", None, self.takes_patterns, True, said),))
+
+    def probe(self) -> ProbeFacts | None:
+        """What the gateway answers to the trial's own probe: the candidate, where a rule leads to its ready pods."""
+        candidate = self.status.candidate
+        manifest = self.live.get(f"HTTPRoute/{self.name}")
+        if candidate is None or candidate.probe is None or manifest is None:
+            return None
+        if self.gateway_says is not None:
+            return ProbeFacts((self.gateway_says,))
+        leads = any(
+            header["value"] == candidate.probe
+            for rule in manifest["spec"]["rules"]
+            for match in rule["matches"]
+            for header in match.get("headers", ())
+        )
+        reached = leads and bool(self.ready().get(candidate.revision))
+        answered = "" if reached else "503"
+        return ProbeFacts((ParentProbe("shop/public", PROBES_IN_A_ROW if reached else 0, answered),))
 
     def answers(self) -> tuple[StatsAnswer, ...]:
         """The stats of one pod per revision that serves; pods that are gone answer nothing."""
@@ -257,6 +330,17 @@ class World:
                 labels={name: LabelCounts(*sums) for name, sums in counted.labels.items()},
             )
         return tuple(self._answer(name, cohorts) for name, cohorts in by_revision.items())
+
+    def idle_answers(self) -> tuple[StatsAnswer, ...]:
+        """What the pods of revisions that are on their way out say; nothing where they do not tell."""
+        states = (self.status.stable, self.status.candidate, self.status.previous)
+        in_use = {state.revision for state in states if state is not None}
+        return tuple(
+            StatsAnswer(pod.uid, pod.revision, PodStats(pod.revision, pod.uid, "start-1", idle_seconds=idle_seconds))
+            for pod in self.pods
+            if self.pods_tell and pod.purpose == "serve" and pod.revision not in in_use
+            for idle_seconds in [self.now - self.last_asked.get(pod.revision, pod.created_at)]
+        )
 
     def _answer(self, revision: str, cohorts: dict[str, CohortStats]) -> StatsAnswer:
         uid = f"pod-{revision}-{self.starts.get(revision, 0)}"
@@ -347,6 +431,11 @@ class World:
                 case SetWeights(manifest=manifest):
                     self._check_weights(action)
                     self._put_route(_plain(manifest))
+                case EditRule():
+                    self._edit_rule(action)
+                case HandOver(name=name, replicas=replicas):
+                    assert self.live[f"Deployment/{name}"]["spec"]["replicas"] == replicas, "it keeps what it has"
+                    self.handed_over.add(name)
                 case Apply(manifest=manifest):
                     self._apply(_plain(manifest))
                 case Delete(kind=kind, name=name):
@@ -357,15 +446,40 @@ class World:
         if manifest["metadata"].get("resourceVersion", stands.get("resourceVersion")) != stands.get("resourceVersion"):
             self.conflicts += 1
             raise OvertakenError
+        self.before = (self.weights(), self.cohort())
         self.route_versions += 1
         manifest["metadata"]["resourceVersion"] = str(self.route_versions)
         self.live = {**self.live, f"HTTPRoute/{self.name}": manifest}
 
+    def _edit_rule(self, action: EditRule) -> None:
+        assert sum(action.weights.values()) == 100, "weights sum to 100"
+        stands = self.referred
+        if stands is None or (not action.narrowing and stands != action.route):
+            self.conflicts += 1
+            raise OvertakenError
+        operations = patch(stands, action)
+        assert operations is not None, "only a rule that is there is edited"
+        written = _plain(stands)
+        for operation in operations:
+            target, *way, last = operation["path"].strip("/").split("/")
+            place = written[target]
+            for key in way:
+                place = place[int(key)] if isinstance(place, list) else place[key]
+            place[last] = _plain(operation["value"])
+        self.before = (self.weights(), self.cohort())
+        self.put_referred(written)
+
+    def put_referred(self, item: dict[str, Any]) -> None:
+        """Someone writes the user's route."""
+        self.route_versions += 1
+        item["metadata"]["resourceVersion"] = str(self.route_versions)
+        self.referred = item
+
     def _check_weights(self, action: SetWeights) -> None:
         assert self.gateway_api, "no route can be written where HTTPRoute is not known"
         assert sum(action.weights.values()) == 100, "weights sum to 100"
-        named = {ref["name"]: ref["weight"] for ref in action.manifest["spec"]["rules"][0]["backendRefs"]}
-        assert named == dict(action.weights), "the manifest says what the action says"
+        named = httproute.split(action.manifest)
+        assert named == httproute.Split(dict(action.weights), action.cohort), "the manifest says what the action says"
 
     def _apply(self, manifest: dict[str, Any]) -> None:
         kind, name = manifest["kind"], manifest["metadata"]["name"]
@@ -376,8 +490,32 @@ class World:
             self._start_resolve(manifest)
         else:
             manifest["metadata"]["uid"] = f"uid-{kind}-{name}"
+            if kind == "Deployment":
+                manifest["spec"].setdefault("replicas", self._kept_replicas(name))
             self.live = {**self.live, f"{kind}/{name}": manifest}
             self._scale()
+
+    def _kept_replicas(self, name: str) -> int:
+        """What an apply without a number leaves: one pod, unless another than Serin owns the number as well."""
+        stands = self.live.get(f"Deployment/{name}")
+        kept = stands is not None and name in self.handed_over
+        return int(stands["spec"]["replicas"]) if stands is not None and kept else 1
+
+    def _autoscale(self) -> None:
+        """Every autoscaler moves its number to what the traffic needs, within its bounds, without patience."""
+        for key, scaler in list(self.live.items()):
+            kind, _, name = key.partition("/")
+            target = self.live.get(f"Deployment/{name}")
+            if kind != "HorizontalPodAutoscaler" or target is None:
+                continue
+            wanted = math.ceil(self.demand * self.weights().get(name, 0) / 100)
+            number = min(max(wanted, scaler["spec"]["minReplicas"]), scaler["spec"]["maxReplicas"])
+            if number != target["spec"]["replicas"]:
+                self.handed_over.add(name)
+                self.live = {
+                    **self.live,
+                    f"Deployment/{name}": target | {"spec": target["spec"] | {"replicas": number}},
+                }
 
     def _delete(self, kind: str, name: str) -> None:
         if kind == "Pod":
@@ -387,6 +525,7 @@ class World:
         else:
             assert kind != "Deployment" or self.weights().get(name, 0) == 0, "no pods leave while they have weight"
             if kind == "Deployment":
+                self.handed_over.discard(name)
                 self.deleted_deployments.append((self.now, name))
             self.live = {key: object_ for key, object_ in self.live.items() if key != f"{kind}/{name}"}
             self._scale()
@@ -423,8 +562,21 @@ class World:
         record = self.revisions[revision]
         number = self.random.getrandbits(24)
         name = f"{revision}-{number:06x}"
-        pod = Pod(name, f"uid-{name}", revision, record.spec.model.uri, self.now, unschedulable=self.unschedulable)
+        pod = Pod(name, f"uid-{name}", revision, record.spec.model.uri, self.now, unschedulable=self._no_node())
         self.pods.append(pod)
+
+    def _no_node(self) -> str | None:
+        placed = sum(pod.purpose == "serve" and pod.unschedulable is None for pod in self.pods)
+        if self.room is not None and placed >= self.room:
+            return "0/1 nodes are available: 1 Insufficient cpu"
+        return self.unschedulable
+
+    def _make_room(self) -> None:
+        """Pods that wait for a node get one as soon as others have left it."""
+        placed = sum(pod.purpose == "serve" and pod.unschedulable is None for pod in self.pods)
+        for pod in self.pods:
+            if self.room is not None and pod.unschedulable is not None and placed < self.room:
+                pod.unschedulable, pod.created_at, placed = None, self.now, placed + 1
 
     def _forget_counts(self, revision: str) -> None:
         self.starts[revision] = self.starts.get(revision, 0) + 1
@@ -437,7 +589,9 @@ class World:
         self.now += seconds
         for pod in self.pods:
             self._live_on(pod)
+        self._autoscale()
         self._scale()
+        self._make_room()
         self._serve(seconds)
         self._label()
 
@@ -452,17 +606,18 @@ class World:
         elif behaviour.crashes_after_seconds is not None and age >= behaviour.crashes_after_seconds:
             pod.end, pod.restarts = ContainerEnd(1, "Error", "", self.now), 3
 
-    def kill_pods(self, revision: str) -> None:
-        """Every serving pod of the revision is deleted; its Deployment makes new ones."""
-        self.pods = [pod for pod in self.pods if pod.revision != revision or pod.purpose != "serve"]
+    def kill_pods(self, revision: str, count: int | None = None) -> None:
+        """Serving pods of the revision are deleted, all where no number is given; its Deployment makes new ones."""
+        mine = [pod for pod in self.pods if pod.revision == revision and pod.purpose == "serve"]
+        for pod in mine[:count]:
+            self.pods.remove(pod)
         self._scale()
 
     def edit_route(self, weights: Mapping[str, int]) -> None:
         """Someone writes other weights into the route by hand and leaves the rest as it is."""
         manifest = _plain(self.live[f"HTTPRoute/{self.name}"])
-        manifest["spec"]["rules"][0]["backendRefs"] = [
-            {"name": name, "port": 8080, "weight": weight} for name, weight in weights.items()
-        ]
+        rule = next(rule for rule in manifest["spec"]["rules"] if "headers" not in rule["matches"][0])
+        rule["backendRefs"] = [{"name": name, "port": 8080, "weight": weight} for name, weight in weights.items()]
         manifest["metadata"].pop("resourceVersion", None)
         self._put_route(manifest)
 
@@ -476,10 +631,25 @@ class World:
         self.delete_route()
 
     def _serve(self, seconds: float) -> None:
-        cohort, ready = self.cohort(), self.ready()
+        cohort = self.cohort()
         if cohort is None:
             self.split_since = self.now
-        for revision, weight in self.weights().items():
+        behind = self.gateway_behind if self.before[0] else 0.0
+        self._send(seconds * (1.0 - behind), self._sent_by(self.weights()), cohort)
+        if behind:
+            self._send(seconds * behind, *self.before)
+
+    def _sent_by(self, weights: Mapping[str, int]) -> dict[str, float]:
+        """What the gateway makes of the weights."""
+        candidate = self.status.candidate
+        if self.gateway_share is None or candidate is None or not 0 < weights.get(candidate.revision, 0) < 100:
+            return dict(weights)
+        share = 100 * self.gateway_share
+        return {revision: share if revision == candidate.revision else 100 - share for revision in weights}
+
+    def _send(self, seconds: float, weights: Mapping[str, float], cohort: str | None) -> None:
+        ready = self.ready()
+        for revision, weight in weights.items():
             mean = self.traffic.requests_per_second * seconds * weight / 100
             requests = int(mean) + (self.random.random() < mean - int(mean))
             if not requests:
@@ -487,6 +657,7 @@ class World:
             if not ready.get(revision):
                 self.unanswered += requests
                 continue
+            self.last_asked[revision] = self.now
             self.served[revision] = self.served.get(revision, 0) + requests
             if cohort is not None:
                 self._count(revision, cohort, requests)

@@ -102,6 +102,11 @@ MODEL_DEPLOYMENT_RULES = (
         "surge: NoSurge takes pods from stable and so needs serving.replicas of 2 or more",
     ),
     Rule(
+        f"{_SURGES} || !has(self.spec.watch) || !has(self.spec.watch.keepWarm)"
+        " || !self.spec.watch.keepWarm.matches('[1-9]')",
+        "watch.keepWarm keeps the pods of two revisions at once; use surge: Surge with it, or leave keepWarm out",
+    ),
+    Rule(
         "!has(self.spec.gates) || !has(self.spec.gates.agreement) || (has(self.spec.rollout)"
         " && has(self.spec.rollout.steps) && self.spec.rollout.steps.exists(s, has(s.shadow)))",
         "gates.agreement compares answers on shadow traffic; add a first step with shadow: {percent: 100}",

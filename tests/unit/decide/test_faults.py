@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 from tests.support.world import Behaviour, KilledError, ReplyLostError, Traffic, World, a_served_world, a_spec, uri
@@ -23,18 +24,31 @@ class Story:
     phase: str
     back_to_stable: bool = False
     """Whether the spec is reverted as soon as the candidate has traffic."""
+    back_to_previous: bool = False
+    """Whether the spec is reverted as soon as the candidate is stable, while the one before is warm."""
+    surge: str = "Surge"
+
+    def spec(self, version: int) -> dict[str, Any]:
+        watch = {"keepWarm": "1h"} if self.back_to_previous else {}
+        return a_spec(version, rollout={"steps": STEPS, "surge": self.surge}, watch=watch)
 
     def begin(self) -> World:
-        spec = a_spec(rollout={"steps": STEPS})
         traffic = Traffic(requests_per_second=2000.0)
-        world = a_served_world(spec=spec, models={uri(2): replace(self.behaviour)}, traffic=traffic)
-        world.change(a_spec(2, rollout={"steps": STEPS}))
+        world = a_served_world(spec=self.spec(1), models={uri(2): replace(self.behaviour)}, traffic=traffic)
+        world.change(self.spec(2))
         world.writes = 0
         return world
 
     def has_ended(self, world: World) -> bool:
         if self.back_to_stable and world.status.candidate is not None and world.status.candidate.weight > 0:
-            world.change(a_spec(1, rollout={"steps": STEPS}))
+            world.change(self.spec(1))
+        if self.back_to_previous and world.status.phase == "Stable" and world.status.previous is not None:
+            returned = world.status.history[0].outcome == "Returned"
+            if not returned and world.spec["model"]["uri"] == uri(2):
+                world.change(self.spec(1))
+            return returned
+        if self.back_to_previous:
+            return False
         if self.back_to_stable and world.spec["model"]["uri"] == uri(2):
             return False
         wanted = 2 if self.phase == "Stable" and not self.back_to_stable else 1
@@ -50,6 +64,8 @@ STORIES = {
     "rolled back": Story(Behaviour(accuracy=0.7), "RolledBack"),
     "refused": Story(Behaviour(crashes_after_seconds=11.0), "RolledBack"),
     "reverted": Story(Behaviour(), "Stable", back_to_stable=True),
+    "returned to the one before": Story(Behaviour(), "Stable", back_to_previous=True),
+    "rolled back without surge": Story(Behaviour(accuracy=0.7), "RolledBack", surge="NoSurge"),
 }
 
 

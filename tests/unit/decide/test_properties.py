@@ -42,6 +42,15 @@ def ask_for(watched: Watched, version: int) -> None:
     change(watched, model={"uri": uri(version)})
 
 
+def surge(watched: Watched, policy: dict[str, Any]) -> None:
+    """The CRD knows no other surge beside an autoscaler."""
+    change(watched, rollout={"steps": STEPS} | policy, serving={"replicas": 3})
+
+
+def demand(watched: Watched, pods: int) -> None:
+    watched.world.demand = pods
+
+
 def kill(watched: Watched, arm: str) -> None:
     state = watched.world.status.stable if arm == "stable" else watched.world.status.candidate
     if state is not None and state.revision in watched.world.revisions:
@@ -109,8 +118,12 @@ ACTS = st.one_of(
     act("passes", passes, count=st.integers(8, 25), tick_seconds=st.sampled_from([1.0, 5.0])),
     act("ask for", ask_for, version=VERSIONS),
     act("pause", change, paused=st.booleans()),
-    act("replicas", change, serving=st.integers(1, 5).map(lambda count: {"replicas": count})),
+    act("replicas", change, serving=st.integers(2, 5).map(lambda count: {"replicas": count})),
+    act("autoscaling", change, serving=st.integers(2, 5).map(lambda most: {"autoscaling": {"maxReplicas": most}})),
     act("steps", change, rollout=st.sampled_from([STEPS, OTHER_STEPS]).map(lambda steps: {"steps": steps})),
+    act("surge", surge, policy=st.sampled_from([{}, {"surge": "NoSurge"}, {"surge": "Budget", "surgeBudget": 1}])),
+    act("keep warm", change, watch=st.sampled_from([{"keepWarm": "0s"}, {"keepWarm": "20s"}, {"keepWarm": "1h"}])),
+    act("demand", demand, pods=st.integers(1, 6)),
     act("gates", change, gates=st.sampled_from([{}, {"accuracy": {}}, {"accuracy": {"min": 0.5}, "errorRate": {}}])),
     act("kill", kill, arm=st.sampled_from(["stable", "candidate"])),
     act("edit the route", edit, weight=st.sampled_from([0, 3, 30, 100])),

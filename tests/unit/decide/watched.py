@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from tests.support.world import World
 
 from serin_operator.api.deployment import ModelDeploymentStatus
-from serin_operator.decide import policy
+from serin_operator.decide import manifests, policy
 from serin_operator.decide.observation import Observation
 from serin_operator.decide.plan import Plan, SetWeights
 from serin_operator.decide.rollout import decide
@@ -63,10 +63,31 @@ class Watched:
         world = self.world
         if world.status.stable is None or world.weights().get(world.stable, 0) == 0:
             return
-        deployment = world.live.get(f"Deployment/{world.stable}")
-        assert deployment is not None, "stable has its Deployment while it holds traffic"
-        wanted = policy.resolve(world.parsed()).replicas
-        assert deployment["spec"]["replicas"] == wanted, "stable can carry all traffic at any time"
+        assert f"Deployment/{world.stable}" in world.live, "stable has its Deployment while it holds traffic"
+        asked, candidate = policy.resolve(world.parsed()), world.status.candidate
+        have = manifests.live_replicas(world.live, world.stable) or 0
+        if asked.autoscaling is not None:
+            floor = candidate.stable_floor if candidate is not None else None
+            scaler = world.live[f"HorizontalPodAutoscaler/{world.stable}"]["spec"]
+            wanted = max(floor or 1, asked.autoscaling.minimum)
+            assert scaler["minReplicas"] == min(wanted, asked.autoscaling.maximum), "a trial lets stable not shrink"
+        elif asked.surge_budget is None:
+            assert have == asked.replicas, "stable can carry all traffic at any time"
+        else:
+            self._check_surge(asked.replicas, asked.surge_budget, have)
+
+    def _check_surge(self, replicas: int, budget: int, have: int) -> None:
+        """Where pods may not be added they are not, unless traffic is being taken back."""
+        world, candidate = self.world, self.world.status.candidate
+        if candidate is None or candidate.outcome is not None:
+            return
+        added = manifests.live_replicas(world.live, candidate.revision) or 0
+        assert have + added <= max(2, replicas + budget), "no more pods than the roll-out may have"
+        steps = policy.resolve(world.parsed()).steps
+        step = steps[max(0, min(candidate.step, len(steps) - 1))].weight
+        weight = max(candidate.weight, step, world.weights().get(candidate.revision, 0))
+        needs = (100 - weight) * replicas / 100
+        assert have >= max(1, needs if budget else needs - 1), "stable keeps what its own share needs"
 
 
 def _condemned(status: ModelDeploymentStatus) -> set[str]:
@@ -89,7 +110,7 @@ def _check_route_writes(seen: Observation, plan: Plan) -> None:
         if write.narrowing:
             assert index == 0, "what narrows comes before everything else"
         stable, candidate = seen.status.stable, seen.status.candidate
-        if stable is None:
+        if stable is None or _returns(seen, plan):
             continue
         recorded = candidate.weight if candidate is not None else 0
         given = sum(weight for name, weight in write.weights.items() if name != stable.revision)
@@ -103,7 +124,14 @@ def _check_promotion(seen: Observation, plan: Plan) -> None:
         assert set(verdicts.values()) == {"Pass"}, f"only a Pass of every gate promotes: {verdicts}"
     if seen.status.stable is not None and plan.status.stable is not None:
         changed = seen.status.stable.revision != plan.status.stable.revision
-        assert not changed or (before is not None and before.weight == 100), "what becomes stable had everything"
+        had_everything = before is not None and before.weight == 100
+        assert not changed or had_everything or _returns(seen, plan), "what becomes stable was tried before"
+
+
+def _returns(seen: Observation, plan: Plan) -> bool:
+    """Whether the revision that was stable before has become stable again, as the spec asks."""
+    previous, stable = seen.status.previous, plan.status.stable
+    return previous is not None and stable is not None and stable.revision == previous.revision
 
 
 def _check_status(plan: Plan) -> None:
