@@ -26,8 +26,8 @@ def of(split: Split, cookie: str | None) -> list[Rule]:
         cookie: name of the cookie by which callers stay with their arm; None splits every request by itself.
     """
     headers = headers_of(split, cookie)
-    rules = [*_bucket_rules(split, cookie, headers), _rule({}, headers, backends(split.weights))]
-    return [*rules, *_probe_rules(split)]
+    split_rule = _rule({}, headers, backends(split.weights))
+    return [*_probe_rules(split), *_bucket_rules(split, cookie, headers), split_rule]
 
 
 def attachment(spec: ModelDeploymentSpec) -> dict[str, Any]:
