@@ -12,6 +12,7 @@ counted, and nobody has to remember callers who never come back.
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import hmac
 import re
@@ -90,10 +91,16 @@ def cookie_pattern(cookie: str, buckets: Iterable[int]) -> str:
 
 def draw(stickiness: Stickiness, revision: str) -> Caller:
     """A caller that was not known: a bucket of the arm that answers it, and an id."""
-    taken = set(audience(stickiness.offset, stickiness.weight))
-    mine = taken if revision == stickiness.candidate else set(range(BUCKETS)) - taken
-    bucket = secrets.choice(sorted(mine) or range(BUCKETS))
+    bucket = secrets.choice(_buckets_of(stickiness, revision))
     return Caller(f"{bucket:02d}.{_text(secrets.token_bytes(_ID_BYTES))}", "")
+
+
+@functools.lru_cache(maxsize=64)
+def _buckets_of(stickiness: Stickiness, revision: str) -> tuple[int, ...]:
+    taken = audience(stickiness.offset, stickiness.weight)
+    mine = taken if revision == stickiness.candidate else tuple(set(range(BUCKETS)) - set(taken))
+    # An arm without an audience still answers callers whose route was read before it lost it.
+    return mine or tuple(range(BUCKETS))
 
 
 def mark_of(cohort: str) -> str:
