@@ -6,6 +6,7 @@ The serving image holds no HTTP client. httptools, which reads requests here alr
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 import httptools
 
@@ -84,8 +85,8 @@ class _Answers(asyncio.Protocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are none of asyncio's by class.
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         self._bytes += len(data)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import uvloop
 from tests.unit.serving.test_counts import counts
 
 from serin_contract import mirrored
@@ -363,6 +364,25 @@ async def test_a_loop_that_computes_all_the_time_is_behind_and_recovers() -> Non
     await until(lambda: load.behind)
     await until(lambda: not load.behind)
     load.rest()
+
+
+LOOPS = {"the loop that serves": uvloop.new_event_loop, "Python's own": asyncio.new_event_loop}
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_it_sends_on(ring: KeyRing, name: str) -> None:
+    async def send() -> tuple[int, int]:
+        async with Pod(ring) as pod:
+            stable = Stable(ring)
+            stable.follow(pod.target)
+            await stable.answer(20)
+            sent = await stable.settled(20)
+            stable.mirror.follow(None)
+            await asyncio.sleep(0)
+            return sent
+
+    with asyncio.Runner(loop_factory=LOOPS[name]) as runner:
+        assert runner.run(send()) == (20, 0)
 
 
 ADDRESSES = {
