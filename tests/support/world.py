@@ -448,7 +448,7 @@ class World:
             raise OvertakenError
         self.before = (self.weights(), self.cohort())
         self.route_versions += 1
-        manifest["metadata"]["resourceVersion"] = str(self.route_versions)
+        manifest["metadata"] |= {"resourceVersion": str(self.route_versions), "uid": f"uid-HTTPRoute-{self.name}"}
         self.live = {**self.live, f"HTTPRoute/{self.name}": manifest}
 
     def _edit_rule(self, action: EditRule) -> None:
@@ -640,7 +640,8 @@ class World:
             self._send(seconds * behind, *self.before)
 
     def _sent_by(self, weights: Mapping[str, int]) -> dict[str, float]:
-        """What the gateway makes of the weights."""
+        """What the gateway makes of the weights; what goes to others than Serin is none of this world's."""
+        weights = {name: weight for name, weight in weights.items() if name in self.revisions}
         candidate = self.status.candidate
         if self.gateway_share is None or candidate is None or not 0 < weights.get(candidate.revision, 0) < 100:
             return dict(weights)

@@ -26,6 +26,17 @@ def _unreadable(seen: Observation, arm: str) -> str | None:
     return f"no pod of {arm} gave its stats: {answers[0].error}"
 
 
+def incomplete(seen: Observation, arm: str) -> str | None:
+    """Why the counts of an arm are not whole at this look, or None; a pod that ends may fall silent."""
+    ending = {pod.uid for pod in seen.pods if pod.terminating}
+    silent = [
+        answer
+        for answer in seen.stats
+        if answer.revision == arm and answer.stats is None and answer.pod_uid not in ending
+    ]
+    return f"a pod of {arm} did not give its stats: {silent[0].error}" if silent else None
+
+
 def _error(gate: GateStatus, seen: Observation, sentence: str) -> GateStatus:
     before = next((known for known in seen.status.gates if known.name == gate.name), None)
     since = before.since if before is not None and before.verdict == "Error" else gate.since

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from serin_operator.api.deployment import CandidateStatus, GateStatus, Phase
 from serin_operator.api.revision import ModelRevisionStatus
-from serin_operator.decide import availability, capacity, judge, sources, timestamps
+from serin_operator.decide import availability, capacity, confirmation, judge, sources, timestamps
 from serin_operator.decide.capacity import Pods
 from serin_operator.decide.draft import Draft, Situation, begin
 from serin_operator.decide.judge import evidence as evidences
@@ -119,6 +119,7 @@ class Trial:
                 "shadow_cohort": shadow,
                 "cohort_number": number,
                 "split": None,
+                "endpoints_at": None,
                 "step_started_at": None,
                 **changes,
             }
@@ -164,6 +165,8 @@ def _judged(situation: Situation, candidate: CandidateStatus, stable: str) -> Tr
     evidence = seen.evidence or evidences.start(candidate.revision, stable)
     arms = tuple(answer for answer in seen.stats if answer.revision in (candidate.revision, stable))
     evidence = evidences.absorb(evidence, arms, seen.now, situation.policy)
+    evidence = confirmation.disturbed(evidence, seen.evidence, candidate.cohort)
+    candidate = _confirmed(situation, candidate, stable, evidence)
     verdicts = judge.judge(
         evidence,
         situation.policy,
@@ -178,6 +181,22 @@ def _judged(situation: Situation, candidate: CandidateStatus, stable: str) -> Tr
         verdicts = _kept(verdicts, seen.status.gates)
     gates = (availability.judge(seen, candidate), *verdicts)
     return Trial(situation, candidate, stable, gates, evidence)
+
+
+def _confirmed(situation: Situation, candidate: CandidateStatus, stable: str, evidence: Evidence) -> CandidateStatus:
+    """What the gateway and the requests say of the split; the step's clock starts anew once they confirm it."""
+    split, became = confirmation.observed(situation, candidate, stable, evidence)
+    changes: dict[str, object] = {"split": split}
+    if candidate.step < 0 and candidate.probe is None and situation.routing.probes:
+        # Random for each trial: nobody else can lead a request to a candidate that no caller is to meet.
+        changes["probe"] = situation.seen.operator.nonce
+    if became:
+        changes["step_started_at"] = situation.now_text
+    referred = situation.routing.mode == "Gateway" and not situation.routing.probes
+    if situation.seen.probe is not None or referred:
+        said = confirmation.UNPROBED if referred else confirmation.reached(situation.seen.probe)
+        changes["reachable"] = confirmation.remembered(said, candidate.reachable, situation.now_text)
+    return candidate.model_copy(update=changes)
 
 
 def _kept(verdicts: tuple[GateStatus, ...], before: tuple[GateStatus, ...]) -> tuple[GateStatus, ...]:

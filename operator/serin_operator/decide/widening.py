@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from serin_operator.api.deployment import GateStatus, Phase
-from serin_operator.decide import endings, timestamps
+from serin_operator.decide import confirmation, drawing, endings, timestamps
 from serin_operator.decide.draft import WAIT_SECONDS, Draft
-from serin_operator.decide.policy import StepPolicy
+from serin_operator.decide.routing import noun
 from serin_operator.decide.trial import Trial
 
 SETTLE_SECONDS = 3.0
@@ -57,17 +57,46 @@ def introduces(trial: Trial) -> Draft | None:
     """The candidate enters the route at weight 0, so that the gateway knows it before it counts."""
     if trial.candidate.step >= 0:
         return None
-    message = f"{trial.candidate.revision} is ready and enters the route at weight 0"
+    message = f"{trial.candidate.revision} is ready and enters {noun(trial.situation.routing)} at weight 0"
     draft = trial.draft(Phase.Progressing, "Introducing", message)
     routing = trial.situation.routing
+    recorded = trial.situation.candidate
+    if recorded is None or recorded.probe != trial.candidate.probe:
+        return draft
     if not routing.stands(trial.introduced):
         return replace(draft, weights=routing.set(trial.introduced, narrowing=False))
     if routing.taken is not True:
         return draft
+    unreached = _unreached(trial)
+    if unreached is not None:
+        return unreached
     weight = trial.situation.policy.steps[0].weight
-    message = step_sentence(trial.situation.policy.steps, 0)
+    message = step_sentence(trial, 0)
     draft = replace(draft, candidate=trial.intent(0, weight), reason="StepStarted", message=message)
+    reachable = trial.candidate.reachable
+    if reachable is not None and reachable.answer == "CannotTell":
+        words = f"{reachable.message}; only the requests of the first step can confirm the route"
+        draft = draft.with_event("Warning", "RouteUnprobed", words, "Probe")
     return draft.with_event("Normal", "StepStarted", message, "Widen")
+
+
+def _unreached(trial: Trial) -> Draft | None:
+    """No caller for a candidate that the gateway does not lead to; None where it does, or cannot be asked."""
+    said = trial.candidate.reachable
+    if not trial.situation.routing.probes:
+        return None
+    if said is None:
+        # Nothing was asked: the time after which it is not waited for begins here.
+        said = confirmation.remembered(confirmation.reached(None), None, trial.situation.now_text)
+        trial = replace(trial, candidate=trial.candidate.model_copy(update={"reachable": said}))
+    waited = timestamps.elapsed(said.since, trial.situation.now)
+    if said.answer == "Confirmed" or (said.answer == "CannotTell" and waited >= confirmation.UNPROBED_SECONDS):
+        return None
+    message = f"waiting until the gateway leads to {trial.candidate.revision}: {said.message}"
+    if said.answer == "CannotTell" or waited < confirmation.UNREACHED_SECONDS:
+        return trial.draft(Phase.Progressing, "ConfirmingRoute", message)
+    message = f"the gateway does not lead to {trial.candidate.revision}, which gets no traffic: {said.message}"
+    return trial.draft(Phase.Holding, "ConfirmingRoute", message)
 
 
 def widens(trial: Trial) -> Draft | None:
@@ -85,7 +114,7 @@ def widens(trial: Trial) -> Draft | None:
         ready = f"{stable_ready} of {stable_needed} pods of {trial.stable} are ready"
         message = f"{ready}; it must be able to carry {needs}"
         return trial.draft(phase, "WaitingForStable", message)
-    message = f"setting the route to {trial.candidate.weight} %"
+    message = f"setting {noun(trial.situation.routing)} to {trial.candidate.weight} %"
     narrowing = trial.candidate.weight <= trial.route_weight
     write = trial.situation.routing.set(trial.split, narrowing=narrowing)
     return replace(trial.draft(phase, "SettingWeights", message), weights=write)
@@ -97,10 +126,23 @@ def confirms(trial: Trial) -> Draft | None:
         return None
     phase = Phase.Promoting if trial.promoting else Phase.Progressing
     if trial.situation.routing.taken is not True:
-        return trial.draft(phase, "ConfirmingRoute", "waiting for the gateway to take the new weights")
+        what = "the gateway to take the new weights" if trial.situation.routing.mode == "Gateway" else "the endpoints"
+        return trial.draft(phase, "ConfirmingRoute", f"waiting for {what}")
     started = trial.candidate.model_copy(update={"step_started_at": trial.situation.now_text})
-    message = f"{trial.candidate.weight} % of requests go to {trial.candidate.revision}"
+    message = f"{drawing.portion(trial)} go to {trial.candidate.revision}"
     return replace(trial.draft(phase, "RouteConfirmed", message), candidate=started)
+
+
+def finds_split_wrong(trial: Trial) -> Draft | None:
+    """Where callers see another split than status claims, nothing more is given until they see that one."""
+    split = trial.candidate.split
+    if split is None or split.answer != "Wrong":
+        return None
+    draft = trial.draft(Phase.Holding, "SplitWrong", f"callers do not see {trial.candidate.weight} %: {split.message}")
+    before = trial.situation.seen.status.candidate
+    if before is not None and before.split is not None and before.split.answer == "Wrong":
+        return draft
+    return draft.with_event("Warning", "SplitWrong", draft.message, "Hold")
 
 
 def settles(trial: Trial) -> Draft | None:
@@ -123,6 +165,10 @@ def holds(trial: Trial) -> Draft | None:
     if left > 0:
         # The end is named, not the time left: a message that changes every second would be a write every second.
         message = f"{where} until {timestamps.text(round(trial.situation.now + left))} at the earliest"
+        split = trial.candidate.split
+        if split is not None and split.answer != "Confirmed":
+            # Bounded by the step's own time: with few requests the gates say what is missing then.
+            return trial.draft(Phase.Progressing, "ConfirmingSplit", f"{message}; the split is not confirmed yet")
         return trial.draft(Phase.Progressing, "StepRunning", message)
     if not blocking:
         return None
@@ -133,11 +179,12 @@ def holds(trial: Trial) -> Draft | None:
     return draft
 
 
-def step_sentence(steps: tuple[StepPolicy, ...], index: int) -> str:
+def step_sentence(trial: Trial, index: int) -> str:
     """Which step it is, and what it gives the candidate."""
+    steps = trial.situation.policy.steps
     step = steps[index]
     share = (
-        f"{step.weight} % of requests"
+        drawing.portion(trial, step.weight)
         if step.shadow_percent is None
         else f"a copy of {step.shadow_percent} % of requests"
     )
@@ -154,7 +201,7 @@ def steps(trial: Trial) -> Draft:
     following = trial.candidate.step + 1
     if following < len(steps):
         weight = steps[following].weight
-        message = step_sentence(steps, following)
+        message = step_sentence(trial, following)
         draft = trial.draft(Phase.Progressing, "StepStarted", message)
         return replace(draft, candidate=trial.intent(following, weight)).with_event(
             "Normal", "StepStarted", message, "Widen"

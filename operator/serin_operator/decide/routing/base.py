@@ -52,6 +52,14 @@ class Routing(Protocol):
     def taken(self) -> bool | None:
         """Whether what stands has been taken by all who act on it: true, false or cannot tell."""
 
+    @property
+    def probes(self) -> bool:
+        """Whether what splits can hold a rule that leads the trial's own probe to the candidate."""
+
+    @property
+    def share(self) -> float:
+        """Part of what is split, requests or connections, that the candidate is to answer as status has it."""
+
     def stands(self, split: Split) -> bool:
         """Whether exactly this split stands."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from serin_operator.api.deployment import ModelDeploymentSpec
@@ -22,6 +22,7 @@ class GatewayRouting:
     spec: ModelDeploymentSpec
 
     mode: Mode = "Gateway"
+    probes: bool = True
 
     @property
     def weights(self) -> Mapping[str, int]:
@@ -38,12 +39,18 @@ class GatewayRouting:
         """Whether every parent took this generation of the route."""
         return self.seen.route.programmed if self.seen.route is not None else None
 
+    @property
+    def share(self) -> float:
+        """The weight: a gateway splits every request by itself."""
+        return self.seen.status.candidate.weight / 100 if self.seen.status.candidate is not None else 0.0
+
     def stands(self, split: Split) -> bool:
         """Whether the route is there with exactly this split and the spec's parents."""
         return manifests.stands(self.seen.live, self.manifest(split))
 
     def set(self, split: Split, *, narrowing: bool) -> SetWeights:
         """The route in one apply; a widening one only over the route that was seen."""
+        split = self._countable(split)
         manifest = self.manifest(split)
         version = self._standing.get("metadata", {}).get("resourceVersion")
         if version and not narrowing:
@@ -92,9 +99,13 @@ class GatewayRouting:
                 "apiVersion": manifests.GATEWAY_API,
                 "kind": "HTTPRoute",
                 "metadata": {"name": self.seen.name},
-                "spec": {**rules.attachment(self.spec), "rules": rules.of(split, self.cookie)},
+                "spec": {**rules.attachment(self.spec), "rules": rules.of(self._countable(split), self.cookie)},
             },
         )
+
+    def _countable(self, split: Split) -> Split:
+        """Without its cohort where stickiness is asked for and cannot be had: each caller would count many times."""
+        return split if self.cookie == rehearsal.cookie(self.spec) else replace(split, cohort=None)
 
     @property
     def _standing(self) -> Mapping[str, Any]:

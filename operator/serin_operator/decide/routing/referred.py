@@ -30,6 +30,7 @@ class ReferredRouting:
     spec: ModelDeploymentSpec
 
     mode: Mode = "Gateway"
+    probes: bool = False
 
     @property
     def weights(self) -> Mapping[str, int]:
@@ -45,6 +46,11 @@ class ReferredRouting:
     def taken(self) -> bool | None:
         """Whether every parent took this generation of the route."""
         return self.seen.route.programmed if self.seen.route is not None else None
+
+    @property
+    def share(self) -> float:
+        """The weight: a gateway splits every request by itself."""
+        return self.seen.status.candidate.weight / 100 if self.seen.status.candidate is not None else 0.0
 
     def stands(self, split: Split) -> bool:
         """Whether the rule sends requests as the split says, with the headers that it says."""
