@@ -19,7 +19,7 @@ from serin_operator.api.deployment import ModelDeploymentStatus
 from serin_operator.apply.keys import KeyRings
 from serin_operator.apply.workloads import Applier
 from serin_operator.decide import manifests
-from serin_operator.decide.observation import Observation
+from serin_operator.decide.observation import Observation, PodFacts
 from serin_operator.decide.plan import Apply, Delete, Event, Plan, SetWeights
 from serin_operator.decide.rollout import decide
 from serin_operator.decide.routing import Split
@@ -27,6 +27,7 @@ from serin_operator.decide.routing.gateway import GatewayRouting
 from serin_operator.errors import ApiError, ConflictError
 from serin_operator.observe.cluster import Observer, OwnKeys
 from serin_operator.observe.held import HeldEvidence
+from serin_operator.observe.workloads import SeenPod
 from serin_operator.report import Reporter
 from serin_operator.runtime import connect, resources
 from serin_operator.runtime.kube import Kube
@@ -46,6 +47,9 @@ _numbers = itertools.count()
 
 class NoPods:
     """There are no nodes here, so no pod answers."""
+
+    def located(self, pod: SeenPod) -> PodFacts:
+        return pod.facts
 
     async def stats(self, _: Any) -> tuple[()]:
         return ()
