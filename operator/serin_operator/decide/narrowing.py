@@ -120,14 +120,17 @@ def finds_route_wider(trial: Trial) -> Draft | None:
 
 
 def finds_route_changed(trial: Trial) -> Draft | None:
-    """Someone else wrote the route. Found narrower, the trial stays there; else it is set as recorded."""
+    """Someone else wrote the route. Found narrower, the trial stays there; else it is set as recorded.
+
+    A route that does not even name stable was not narrowed by anyone: it was put back to what its owner once wrote.
+    """
     candidate, routing = trial.candidate, trial.situation.routing
     if candidate.step_started_at is None or trial.route_stands or not routing.available:
         return None
     have, recorded = trial.route_weight, candidate.weight
     if routing.stands(trial.introduced):
         return _begins_anew(trial)
-    if have < recorded and routing.weights:
+    if have < recorded and trial.stable in routing.weights:
         steps = trial.situation.policy.steps
         step = max((i for i, step in enumerate(steps) if step.weight <= have), default=0)
         message = f"{noun(routing)} was found at {have} % instead of {recorded} %; the trial goes on from there"
