@@ -23,6 +23,10 @@ SPREAD_SECONDS = 2.0
 """From the Service's endpoints to the rules of every node: kube-proxy writes them at most once a second by default.
 A connection that is made anew before may still be led by the old ones."""
 
+EARLY = ".early"
+"""Ends the cohort of the time until connections are drawn anew. What comes then counts for the gates, since a
+candidate that fails must show it with its first answer; it says nothing of the split."""
+
 REDRAW_SECONDS = 10.0
 """Where a pod joins a split in mid-step, connections to the others are drawn anew, but not more often than this."""
 
@@ -37,6 +41,8 @@ class _Wish:
     cohort: str | None
     refuse_connections: bool
     shadow: ShadowOrder | None
+    draws: bool = False
+    """Whether connections are to be drawn anew under this cohort."""
 
     def is_held(self, held: Announced | None) -> bool:
         """Whether nothing has to be said."""
@@ -94,21 +100,24 @@ def _wish(situation: Situation, draft: Draft, pod: PodFacts, held: Announced | N
     order = shadow.order(situation, draft.candidate, held) if is_stable else None
     if situation.routing.mode == "Gateway":
         return _Wish(None, False, order)
-    return _Wish(_cohort(situation, draft, held), _is_left(situation, draft, pod), order)
+    cohort = _cohort(situation, draft, held)
+    draws = draft.candidate is not None and bool(cohort) and cohort == draft.candidate.cohort
+    return _Wish(cohort, _is_left(situation, draft, pod), order, draws)
 
 
 def _cohort(situation: Situation, draft: Draft, held: Announced | None) -> str | None:
-    """That of the split which stands, once it can be drawn; until then the pod goes on as it is."""
+    """That of the split which status records; until the intent is recorded the pod goes on as it is."""
     recorded, drafted = situation.candidate, draft.candidate
     assert recorded is not None, "asked of a trial only"
     ongoing = held.cohort if held is not None else None
     if drafted is None or recorded.step < 0:
         return ongoing
-    if not 0 < _weights(situation, draft).get(recorded.revision, 0) < 100:
-        return NO_COHORT
-    if drafted.cohort is None or drafted.cohort != recorded.cohort or not is_spread(situation, recorded):
+    if drafted.cohort is None:
+        splits = 0 < _weights(situation, draft).get(recorded.revision, 0) < 100
+        return ongoing if splits else NO_COHORT
+    if drafted.cohort != recorded.cohort:
         return ongoing
-    return drafted.cohort
+    return drafted.cohort if is_spread(situation, recorded) else drafted.cohort + EARLY
 
 
 def is_spread(situation: Situation, candidate: CandidateStatus) -> bool:
@@ -134,12 +143,12 @@ def _weights(situation: Situation, draft: Draft) -> Mapping[str, int]:
 
 
 def _is_joining(wish: _Wish, held: Announced | None) -> bool:
-    return bool(wish.cohort) and (held is None or held.cohort != wish.cohort)
+    return wish.draws and (held is None or held.cohort != wish.cohort)
 
 
 def _may_redraw(situation: Situation, wish: _Wish, held: Announced | None) -> bool:
     """A sequence is a time in milliseconds, so it tells when the pod was last told anything."""
-    return bool(wish.cohort) and held is not None and situation.now - held.sequence / 1000 >= REDRAW_SECONDS
+    return wish.draws and held is not None and situation.now - held.sequence / 1000 >= REDRAW_SECONDS
 
 
 def _announce(situation: Situation, pod: PodFacts, wish: _Wish, held: Announced | None) -> Announce:
@@ -147,7 +156,7 @@ def _announce(situation: Situation, pod: PodFacts, wish: _Wish, held: Announced 
     sequence = int(situation.now * 1000)
     # Above what the pod holds even where the clock of an earlier operator was ahead of ours.
     sequence = max(sequence, held.sequence + 1) if held is not None else sequence
-    renews = bool(wish.cohort) and (held is None or shadow.sends(held, wish.shadow) or held.cohort != wish.cohort)
+    renews = wish.draws and (held is None or shadow.sends(held, wish.shadow) or held.cohort != wish.cohort)
     return Announce(
         pod.uid,
         pod.origin,

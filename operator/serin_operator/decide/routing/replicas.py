@@ -26,6 +26,7 @@ class ReplicasRouting:
     spec: ModelDeploymentSpec
 
     mode: Mode = "Replicas"
+    probes: bool = False
 
     @property
     def weights(self) -> Mapping[str, int]:
