@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
-from kubernetes.aio.config import load_kube_config
+from kubernetes.aio.config import ConfigException, load_kube_config
 
 Json = dict[str, Any]
 
@@ -46,10 +47,6 @@ class Api:
 
     def __init__(self, client: ApiClient) -> None:
         self._client = client
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.close()
 
     async def get(self, api_version: str, kind: str, namespace: str | None, name: str) -> Json:
         """The object; raises ApiRefusedError where there is none or it may not be read."""
@@ -125,12 +122,22 @@ class Api:
         return found
 
 
-async def connect(kubeconfig: str | None, context: str | None) -> Api:
-    """The cluster of a context; None takes what kubectl would."""
+@asynccontextmanager
+async def connected(kubeconfig: str | None, context: str | None) -> AsyncIterator[Api]:
+    """The cluster of a context; None takes what kubectl would. Raises ValueError where kubectl would not know it."""
     found = Configuration()
-    await load_kube_config(config_file=kubeconfig, context=context, client_configuration=found, persist_config=False)
+    try:
+        await load_kube_config(
+            config_file=kubeconfig, context=context, client_configuration=found, persist_config=False
+        )
+    except ConfigException as error:
+        raise ValueError(f"{error}; name a kubeconfig in KUBECONFIG and a context of it by --context") from error
     found.retries = None
-    return Api(ApiClient(found))
+    client = ApiClient(found)
+    try:
+        yield Api(client)
+    finally:
+        await client.close()
 
 
 def _path(api_version: str, kind: str, namespace: str | None, name: str | None = None) -> str:

@@ -49,6 +49,7 @@ class Told:
     """What a backend says it saw, and what came with the answer."""
 
     status: int
+    """0 where no answer came."""
     content: Json
     headers: Sequence[tuple[str, str]]
 
@@ -103,6 +104,12 @@ class Callers:
 
     async def ask(self, host: str, headers: Sequence[tuple[str, str]] = (), path: str = "") -> Told:
         """Send one request over a connection of its own and return all that is known of it."""
+        try:
+            return await self._ask(host, headers, path)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            return Told(0, {"error": f"{type(error).__name__}: {error}"}, [])
+
+    async def _ask(self, host: str, headers: Sequence[tuple[str, str]], path: str) -> Told:
         async with (
             _session(1, fresh=True) as session,
             session.post(self._url + path, data=_BODY, headers=[("Host", host), *headers]) as answer,

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from tests.conformance.answers import FINDINGS, Need, as_json, as_markdown
-from tests.conformance.api import connect
+from tests.conformance.api import connected
 from tests.conformance.ground import Ground, prepared
 
 from serin_cli.cluster import status
@@ -92,10 +92,13 @@ def target(request: pytest.FixtureRequest) -> Target:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def ground(request: pytest.FixtureRequest, target: Target) -> AsyncIterator[Ground]:
     """The suite's own namespace behind the Gateway."""
-    api = await connect(target.kubeconfig, target.context)
     brief = bool(request.config.getoption("--brief", False))
+    wrong = ""
     try:
-        async with prepared(api, target.gateway, target.address, target.image, brief) as made:
+        async with (
+            connected(target.kubeconfig, target.context) as api,
+            prepared(api, target.gateway, target.address, target.image, brief) as made,
+        ):
             controller = (made.gateway_class or {}).get("spec", {}).get("controllerName", "cannot be read")
             request.config.stash[ABOUT] = {
                 "gateway": f"{target.gateway}, {target.version}",
@@ -103,8 +106,10 @@ async def ground(request: pytest.FixtureRequest, target: Target) -> AsyncIterato
                 "series": "brief" if brief else "whole",
             }
             yield made
-    finally:
-        await api.close()
+    except ValueError as error:
+        wrong = str(error)
+    if wrong:
+        pytest.fail(wrong, pytrace=False)
 
 
 def _local(option: Callable[[str], str | None]) -> Target:

@@ -170,7 +170,10 @@ async def prepared(api: Api, gateway_name: str, address: str | None, image: str,
     """
     namespace = f"serin-conformance-{secrets.token_hex(3)}"
     gateway_namespace, _, name = gateway_name.partition("/")
-    gateway = await api.get(GATEWAY_API, "Gateway", gateway_namespace, name)
+    try:
+        gateway = await api.get(GATEWAY_API, "Gateway", gateway_namespace, name)
+    except ApiRefusedError as error:
+        raise ValueError(f"Gateway {gateway_name} cannot be read: {error}") from error
     listener = http_listener(gateway)
     found = address or status_address(gateway, listener)
     if found is None:
@@ -178,6 +181,10 @@ async def prepared(api: Api, gateway_name: str, address: str | None, image: str,
     ground = Ground(
         api, Callers(found), namespace, gateway, await _class_of(api, gateway), listener, found, image, brief
     )
+    first = await ground.callers.ask(ground.host("nobody"))
+    if first.status == 0:
+        why = first.content["error"]
+        raise ValueError(f"the gateway does not answer at {found} ({why}); name another address by --address")
     try:
         await _fill(ground)
         yield ground

@@ -14,6 +14,7 @@ from tests.conformance.answers import (
     Finding,
     Held,
     Need,
+    answered,
     as_json,
     as_markdown,
     cannot_tell,

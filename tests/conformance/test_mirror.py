@@ -12,7 +12,7 @@ from tests.conformance.ground import Ground, Route
 COPIES = 100
 
 
-@behaviour(Need.USES, "The GatewayClass lists its supportedFeatures.")
+@behaviour(Need.KNOWS, "The GatewayClass lists its supportedFeatures.")
 async def test_features_are_listed(ground: Ground) -> Answer:
     if ground.gateway_class is None:
         return cannot_tell("the GatewayClass may not be read")
@@ -28,12 +28,12 @@ def listed(ground: Ground, feature: str) -> Answer:
     return told(feature in ground.features, "listed" if feature in ground.features else "not listed")
 
 
-@behaviour(Need.USES, "HTTPRouteRequestMirror is listed.")
+@behaviour(Need.KNOWS, "HTTPRouteRequestMirror is listed.")
 async def test_mirroring_is_listed(ground: Ground) -> Answer:
     return listed(ground, "HTTPRouteRequestMirror")
 
 
-@behaviour(Need.USES, "HTTPRouteRequestPercentageMirror is listed.")
+@behaviour(Need.KNOWS, "HTTPRouteRequestPercentageMirror is listed.")
 async def test_mirroring_of_a_percentage_is_listed(ground: Ground) -> Answer:
     return listed(ground, "HTTPRouteRequestPercentageMirror")
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import aiohttp
 from tests.conformance import manifests
 from tests.conformance.answers import Answer, Need, behaviour, cannot_tell, told
 from tests.conformance.callers import Load, described
@@ -29,8 +27,7 @@ async def deleted(ground: Ground, _: Route, pod: str) -> None:
 
 async def crashed(ground: Ground, route: Route, _: str) -> None:
     """End whichever pod gets this request; its caller alone hears of it here, and is not one of the load's."""
-    with contextlib.suppress(OSError, aiohttp.ClientError, TimeoutError):
-        await ground.callers.ask(route.host, [("x-die", "now")])
+    await ground.callers.ask(route.host, [("x-die", "now")])
     await asyncio.sleep(3)
 
 

@@ -51,7 +51,7 @@ async def test_removed_headers_do_not_arrive(ground: Ground) -> Answer:
 
 
 @behaviour(
-    Need.USES, "A rule sets and adds response headers, and a cookie that it adds stands beside the backend's own."
+    Need.KNOWS, "A rule sets and adds response headers, and a cookie that it adds stands beside the backend's own."
 )
 async def test_rules_change_response_headers(ground: Ground) -> Answer:
     added = response_headers(set=[header("x-arm-said", "by the rule")], add=[header("Set-Cookie", "serin=7")])
@@ -86,7 +86,7 @@ async def test_a_header_match_goes_first_in_its_route(ground: Ground) -> Answer:
         return await precedence(ground, route.host)
 
 
-@behaviour(Need.USES, "So does one in a second HTTPRoute of the same host.")
+@behaviour(Need.USES, "A rule with an exact header match goes first from a second HTTPRoute of the same host as well.")
 async def test_a_header_match_of_another_route_goes_first(ground: Ground) -> Answer:
     async with ground.route("users-own") as route, ground.route("probe", host_of="users-own") as probe:
         await route.set(manifests.rule(TO_A))

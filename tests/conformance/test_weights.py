@@ -44,7 +44,7 @@ async def test_weights_split_fresh_connections(ground: Ground) -> Answer:
     return await shares(ground, "fresh", SPLITS[:1] if ground.brief else SPLITS, fresh=True)
 
 
-@behaviour(Need.USES, "Weights up to a million are taken and kept to.")
+@behaviour(Need.KNOWS, "Weights up to a million are taken and kept to.")
 async def test_large_weights(ground: Ground) -> Answer:
     return await shares(ground, "large", (LARGE,), fresh=False)
 
