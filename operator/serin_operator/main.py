@@ -28,9 +28,11 @@ from serin_operator.apply.keys import KeyRings
 from serin_operator.apply.workloads import Applier
 from serin_operator.decide.rollout import decide
 from serin_operator.errors import ApiError, SettingsError
+from serin_operator.observe import probe
 from serin_operator.observe.cluster import Observer, OwnKeys
 from serin_operator.observe.held import HeldEvidence
 from serin_operator.observe.pods import Origin, Poller, origin_of
+from serin_operator.observe.probe import Prober
 from serin_operator.report import Reporter
 from serin_operator.runtime import connect, http, logs, resources
 from serin_operator.runtime.http import Health
@@ -133,7 +135,9 @@ class Operator:
         self._open.push_async_callback(self._kube.close)
         session = await self._open.enter_async_context(aiohttp.ClientSession(trust_env=False))
         poller = Poller(session, self._metrics.poll_errors, self._origin)
-        pool = Pool(self._config.workers, self.queue, self._pass(session, poller), self._health, self._metrics)
+        prober = Prober(await self._open.enter_async_context(probe.session()), self._config.gateway_addresses)
+        self._open.push_async_callback(prober.close)
+        pool = Pool(self._config.workers, self.queue, self._pass(session, poller, prober), self._health, self._metrics)
         app = http.application(self._health, self._metrics.registry)
         self._open.push_async_callback(await http.serve(app, self._config.http_port))
         # Left in reverse: first no more passes, then the Lease goes back, then the connections.
@@ -155,7 +159,9 @@ class Operator:
             asyncio.get_running_loop().call_later(LAST_RESORT_SECONDS, os._exit, self.exit_code)
         await self._open.aclose()
 
-    def _pass(self, session: aiohttp.ClientSession, poller: Poller) -> Callable[[Key], Awaitable[Again]]:
+    def _pass(
+        self, session: aiohttp.ClientSession, poller: Poller, prober: Prober
+    ) -> Callable[[Key], Awaitable[Again]]:
         observer = Observer(
             self._kube,
             poller,
@@ -163,6 +169,7 @@ class Operator:
             self._config.serving_image,
             self._own_keys,
             poll_seconds=self._config.poll_seconds,
+            prober=prober,
         )
         parts = Parts(
             observer=observer,

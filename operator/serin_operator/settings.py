@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from serin_operator.errors import SettingsError
+
+_GATEWAY = re.compile(r"[a-z0-9-]+/[a-z0-9.-]+")
+_URL = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?")
+"""No path, query or user: what is asked is always the same."""
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -28,6 +34,8 @@ class Settings:
     http_port: int = 8080
     log_format: Literal["json", "text"] = "json"
     log_level: str = "INFO"
+    gateway_addresses: Mapping[str, str] = field(default_factory=dict)
+    """URLs to send probes to, by `namespace/name` of a Gateway whose published address does not lead there."""
     record_dir: Path | None = None
     """Where each (Observation, Plan) that changed something is written as JSON; None records nothing."""
 
@@ -57,8 +65,27 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         http_port=_whole(env, "SERIN_HTTP_PORT", 8080, 1, 65535),
         log_format="json" if log_format == "json" else "text",
         log_level=log_level,
+        gateway_addresses=_addresses(env, "SERIN_GATEWAY_ADDRESSES"),
         record_dir=Path(record_dir) if record_dir else None,
     )
+
+
+def _addresses(env: Mapping[str, str], name: str) -> dict[str, str]:
+    """URLs by Gateway, from a JSON object."""
+    text = env.get(name)
+    if not text:
+        return {}
+    wanted = 'write a JSON object such as {"infra/public": "http://traefik.infra.svc:80"}'
+    try:
+        addresses = json.loads(text)
+    except ValueError as error:
+        raise SettingsError(f"{name} is no JSON; {wanted}") from error
+    if not isinstance(addresses, dict):
+        raise SettingsError(f"{name} is no object; {wanted}")
+    for gateway, url in addresses.items():
+        if not _GATEWAY.fullmatch(gateway) or not isinstance(url, str) or not _URL.fullmatch(url):
+            raise SettingsError(f"{name} has {gateway!r}: {url!r}; {wanted}")
+    return addresses
 
 
 def _required(env: Mapping[str, str], name: str, meaning: str) -> str:

@@ -15,6 +15,7 @@ from serin_operator.decide import identity, timestamps
 from serin_operator.decide.observation import (
     Observation,
     OperatorFacts,
+    ProbeFacts,
     ReferredFacts,
     RevisionFacts,
     RouteFacts,
@@ -25,6 +26,7 @@ from serin_operator.errors import ApiError
 from serin_operator.observe import routes, specs, workloads
 from serin_operator.observe.held import HeldEvidence
 from serin_operator.observe.pods import Poller
+from serin_operator.observe.probe import BETWEEN_SECONDS, LATER_BETWEEN_SECONDS, Prober, Question
 from serin_operator.observe.workloads import SeenPod
 from serin_operator.runtime import resources
 from serin_operator.runtime.kube import Json, Kube, controller
@@ -67,11 +69,12 @@ class Observer:
         own_keys: Callable[[str], OwnKeys],
         now: Callable[[], float] = time.time,
         poll_seconds: float = 1.0,
+        prober: Prober | None = None,
     ) -> None:
-        """`own_keys` tells of the key ring of a UID."""
+        """`own_keys` tells of the key ring of a UID; without a prober no gateway is asked."""
         self._kube, self._poller, self._held = kube, poller, held
         self._serving_image, self._own_keys, self._now = serving_image, own_keys, now
-        self._poll_seconds = poll_seconds
+        self._poll_seconds, self._prober = poll_seconds, prober
 
     async def observe(self, key: Key) -> Observation | None:
         """The world as it stands, or None where the ModelDeployment is gone or going.
@@ -100,8 +103,8 @@ class Observer:
         gateway_api = listed["HTTPRoute"] is not None
         referred = await self._referred(item) if gateway_api else None
         gateways = routes.gateways_of(item, namespace, referred.item if referred is not None else None)
-        missing, answers, (stable_profile, profile_error) = await asyncio.gather(
-            self._missing_gateways(gateways, gateway_api),
+        known, answers, (stable_profile, profile_error) = await asyncio.gather(
+            self._gateways(gateways, gateway_api),
             self._stats(item, status, pods),
             self._stable_profile(status, pods, live),
         )
@@ -125,7 +128,8 @@ class Observer:
             referred=referred,
             rehearsal=_owned_route(live, rehearsal.route_name(name)),
             gateway_api=gateway_api,
-            missing_gateways=missing,
+            missing_gateways=tuple(sorted(name for name, found in known.items() if found is None)),
+            probe=self._probe(metadata, status, live, known),
             stats=answers,
             evidence=self._held.of(uid, candidate, status.stable.revision if status.stable else None),
             stable_profile=stable_profile,
@@ -181,20 +185,40 @@ class Observer:
         }
         return ReferredFacts(route, tuple(sorted(owners - {"", item["metadata"]["name"]})))
 
-    async def _missing_gateways(self, gateways: tuple[tuple[str, str], ...], gateway_api: bool) -> tuple[str, ...]:
+    async def _gateways(self, named: routes.Gateways, gateway_api: bool) -> dict[str, Json | None]:
+        """By `namespace/name`, None for one that does not exist; one that cannot be read is left out."""
         if not gateway_api:
-            return ()
-        missing = await asyncio.gather(*(self._is_missing(namespace, name) for namespace, name in gateways))
-        named = zip(gateways, missing, strict=True)
-        return tuple(f"{namespace}/{name}" for (namespace, name), gone in named if gone)
+            return {}
+        found = await asyncio.gather(*(self._gateway(namespace, name) for namespace, name in named))
+        return {name: gateway for read in found for name, gateway in read.items()}
 
-    async def _is_missing(self, namespace: str, name: str) -> bool:
+    async def _gateway(self, namespace: str, name: str) -> dict[str, Json | None]:
         try:
-            return await self._kube.get(resources.GATEWAY, namespace, name) is None
+            return {f"{namespace}/{name}": await self._kube.get(resources.GATEWAY, namespace, name)}
         except ApiError as error:
             # Whether it exists cannot be told; the route's own conditions then say what is wrong.
             log.warning("the Gateway %s/%s cannot be read: %s", namespace, name, error)
-            return False
+            return {}
+
+    def _probe(
+        self, metadata: Json, status: ModelDeploymentStatus, live: Mapping[str, Json], known: Mapping[str, Json | None]
+    ) -> ProbeFacts | None:
+        """What the gateways answer to the trial's probe, while that matters and a rule for it stands."""
+        route, candidate = live.get(f"HTTPRoute/{metadata['name']}"), status.candidate
+        if self._prober is None or route is None or candidate is None or candidate.probe is None:
+            return None
+        settled = candidate.step >= 0 and (candidate.split is None or candidate.split.answer in ("Confirmed", "Wrong"))
+        if candidate.outcome is not None or settled or not routes.leads_probe(route, candidate.probe):
+            return None
+        question = Question(
+            parents=self._prober.parents(route, {name: found for name, found in known.items() if found is not None}),
+            value=candidate.probe,
+            model=metadata["name"],
+            candidate=candidate.revision,
+            stable=status.stable.revision if status.stable is not None else "",
+            between_seconds=BETWEEN_SECONDS if candidate.step < 0 else LATER_BETWEEN_SECONDS,
+        )
+        return self._prober.ask(metadata["uid"], question)
 
     async def _stats(
         self, item: Json, status: ModelDeploymentStatus, pods: tuple[SeenPod, ...]

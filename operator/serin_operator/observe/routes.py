@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from serin_contract import http
 from serin_operator.decide.observation import ParentFacts, RouteFacts
 from serin_operator.runtime import httproute
 
@@ -53,6 +54,16 @@ def backends_of(route: Mapping[str, Any], rule_name: str) -> tuple[str, ...]:
         if backend.get("kind", "Service") == "Service" and backend.get("namespace", namespace) == namespace
     }
     return tuple(sorted(named))
+
+
+def leads_probe(route: Mapping[str, Any], value: str) -> bool:
+    """Whether a rule of the route matches the probe header with that value."""
+    return any(
+        str(header.get("name", "")).lower() == http.PROBE_HEADER and header.get("value") == value
+        for rule in (route.get("spec") or {}).get("rules") or ()
+        for match in rule.get("matches") or ()
+        for header in match.get("headers") or ()
+    )
 
 
 def _traffic(item: Mapping[str, Any]) -> Mapping[str, Any]:
