@@ -50,16 +50,29 @@ async def edit(kube: Kube, action: EditRule) -> Outcome:
     for _ in range(NARROWING_ATTEMPTS if action.narrowing else 1):
         if route is None or (operations := referred.patch(route, action)) is None:
             return Failed("RuleMissing", f"the rule {action.rule} is no longer there, so nothing was written")
-        metadata = route["metadata"]
         try:
-            await kube.patch(resources.HTTP_ROUTE, metadata["namespace"], metadata["name"], operations)
+            await _patch(kube, route, operations)
         except ConflictError:
-            route = await kube.get(resources.HTTP_ROUTE, metadata["namespace"], metadata["name"])
+            route = await kube.get(resources.HTTP_ROUTE, route["metadata"]["namespace"], route["metadata"]["name"])
             if route is not None and not _names_any(route, action):
                 raise
             continue
         return Applied()
     raise ConflictError(f"others keep writing the route of rule {action.rule}")
+
+
+async def _patch(kube: Kube, route: Json, operations: list[dict[str, Any]]) -> None:
+    """Write; also a patch that no longer fits what stands is a conflict, and not a mistake in the patch."""
+    metadata = route["metadata"]
+    try:
+        await kube.patch(resources.HTTP_ROUTE, metadata["namespace"], metadata["name"], operations)
+    except ApiError as error:
+        if error.status not in (404, 422):
+            raise
+        stands = await kube.get(resources.HTTP_ROUTE, metadata["namespace"], metadata["name"])
+        if stands is not None and stands["metadata"]["resourceVersion"] == metadata["resourceVersion"]:
+            raise
+        raise ConflictError(f"HTTPRoute {metadata['name']} is no longer the one that was read") from error
 
 
 def _names_any(route: Json, action: EditRule) -> bool:
