@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,14 +10,18 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.serving.running import Case, Reply, Running, run
+from tests.unit.serving.running import Case, Reply, Running, run, settings
 
-from serin_contract import announcements, callers, ids
+from serin_contract import announcements, callers, ids, stats
 from serin_contract.announcements import Announcement
 from serin_contract.callers import Caller, Stickiness
 from serin_contract.keys import KeyRing, derive_ring
+from serin_serving import startup
 from serin_serving.announced import Announcements
+from serin_serving.app import inference_app
 from serin_serving.connections import Connections
+from serin_serving.keys import Keys
+from serin_serving.server import Server
 from serin_serving.visits import COOKIE_BYTES_MAX, CountedCallers, Visits, known_caller
 
 RING = derive_ring({"m1": b"1" * 32, "m2": b"2" * 32}, "m2", "uid-of-wine")
@@ -226,6 +231,26 @@ def test_a_pod_is_not_idle_while_it_answers() -> None:
     each.end()
     assert each.in_flight == 0
     assert each.idle_seconds > 0
+
+
+def test_a_caller_that_hung_up_is_no_request_and_leaves_nothing_in_flight(wine: Case, keys_file: Path) -> None:
+    async def hang_up() -> tuple[int, int, int]:
+        configured = settings(wine, keys_file)
+        server = Server(configured, startup.load(configured), Keys(keys_file, 0.0))
+        app, came = inference_app(server), scope(server.connections, ("x-serin-cohort", "c"))
+
+        async def receive() -> dict[str, object]:
+            assert server.visits.in_flight == 1
+            return {"type": "http.disconnect"}
+
+        async def send(_message: object) -> None:
+            raise AssertionError("nobody is there to answer")
+
+        await app({**came, "path": "/v2/models/wine/infer", "method": "POST"}, receive, send)
+        server.close()
+        return server.visits.in_flight, server.visits.requests, len(stats.decode(server.stats()).cohorts)
+
+    assert asyncio.run(hang_up()) == (0, 0, 0)
 
 
 def test_the_idle_facts_are_in_the_stats(fresh: Running) -> None:
