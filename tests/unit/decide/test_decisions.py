@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tests.support.builders import observed
 from tests.support.world import Behaviour, Traffic, World, a_served_world, a_spec, a_world, is_phase, uri
 
 from serin_operator.api.deployment import Phase
-from serin_operator.decide.retiring import SILENT_SECONDS
 from serin_operator.decide.judge import evidence as evidences
+from serin_operator.decide.observation import Observation
 from serin_operator.decide.plan import SetWeights
+from serin_operator.decide.retiring import IDLE_SECONDS, SILENT_SECONDS
 from serin_operator.decide.rollout import decide
 
 UNGATED = {key: value for key, value in a_spec(2).items() if key != "gates"}
@@ -88,11 +91,75 @@ def test_traffic_that_goes_back_late_keeps_its_pods_for_the_full_time() -> None:
     candidate = _candidate(world)
     world.models[uri(1)] = Behaviour(ready_after_seconds=30.0)
     world.kill_pods(world.stable)
+    world.pods_tell = False
     world.change(a_spec(1))
     assert world.run(lambda world: world.weights().get(candidate, 0) == 0, seconds=60)
     ended = world.now
     assert world.run(lambda world: bool(world.deleted_deployments), seconds=60)
     assert world.deleted_deployments == [(pytest.approx(ended + SILENT_SECONDS, abs=1.5), candidate)]
+
+
+def test_pods_that_say_that_nobody_asks_them_go_sooner() -> None:
+    world = _on_trial()
+    candidate = _candidate(world)
+    world.change(a_spec(1))
+    ended = world.now
+    assert world.run(lambda world: bool(world.deleted_deployments), seconds=60)
+    assert world.deleted_deployments == [(pytest.approx(ended + IDLE_SECONDS, abs=1.5), candidate)]
+
+
+def unreadable(world: World) -> Observation:
+    """What is seen where no pod answers and the evidence is lost as well."""
+    seen = world.observe()
+    silent = tuple(replace(answer, stats=None, error="it did not answer within 2 s") for answer in seen.stats)
+    return replace(seen, stats=silent, evidence=None)
+
+
+@pytest.mark.parametrize("lost_pods", [0, 1])
+def test_traffic_goes_back_where_no_stats_can_be_read(lost_pods: int) -> None:
+    world = _on_trial(weight=50)
+    candidate, stable = _candidate(world), world.stable
+    world.kill_pods(stable, lost_pods)
+    world.change(a_spec(1))
+    for _ in range(8):
+        world.step(unreadable(world))
+        if lost_pods and world.ready()[stable] < 2:
+            assert world.weights()[candidate] == 50, "one of two pods carries half"
+        world.pass_time(0.5)
+    assert world.weights() == {stable: 100}
+    assert world.unanswered == 0
+
+
+def test_a_crash_is_rolled_back_at_once_whatever_stable_has_and_no_stats_are_needed() -> None:
+    world = _on_trial(weight=50)
+    candidate, stable = _candidate(world), world.stable
+    world.kill_pods(stable, 1)
+    world.models[uri(2)] = Behaviour(crashes_after_seconds=0.0)
+    world.pass_time(0.5)
+    plan = world.step(unreadable(world))
+    assert plan.status.phase == Phase.RollingBack
+    assert world.weights() == {stable: 100, candidate: 0}
+
+
+def test_a_revision_that_was_rejected_is_never_returned_to() -> None:
+    warm = {"watch": {"keepWarm": "1h"}}
+    world = a_served_world(spec=a_spec(1, **warm), models={uri(2): Behaviour(accuracy=0.6)})
+    world.change(a_spec(2, **warm))
+    assert world.run(is_phase("RolledBack"), seconds=600)
+    assert world.status.previous is None, "only a promotion leaves a revision warm"
+
+
+def test_a_warm_revision_is_let_go_when_it_is_no_longer_wanted_warm() -> None:
+    world = a_served_world(spec=a_spec(1, watch={"keepWarm": "1h"}))
+    first_revision = world.stable
+    world.change(a_spec(2, watch={"keepWarm": "1h"}))
+    assert world.run(lambda world: world.status.previous is not None, seconds=600)
+    world.run(seconds=30)
+    assert f"Deployment/{first_revision}" in world.live
+    world.change(a_spec(2))
+    world.run(seconds=15)
+    assert world.status.previous is None
+    assert f"Deployment/{first_revision}" not in world.live
 
 
 def test_a_narrowing_whose_record_was_lost_begins_at_the_first_step() -> None:
