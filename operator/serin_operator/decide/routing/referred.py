@@ -165,7 +165,7 @@ def _merged(known: Mapping[str, Any], headers: Mapping[str, str | None]) -> dict
     for operation in ("set", "add", "remove"):
         theirs = [entry for entry in known.get(operation) or () if _name(entry).lower() not in names]
         entries = [*theirs, *ours.get(operation, ())]
-        if entries or known.get(operation) == []:
+        if entries:
             merged[operation] = entries
         else:
             merged.pop(operation, None)
