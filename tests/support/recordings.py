@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from serin_operator.runtime import httproute
+
 Json = dict[str, Any]
 
 
@@ -29,9 +31,9 @@ class Moment:
 
     @property
     def weights(self) -> dict[str, int]:
-        """Of an HTTPRoute: percent by backend."""
-        backends = self.object["spec"]["rules"][0]["backendRefs"]
-        return {backend["name"]: backend["weight"] for backend in backends}
+        """Of an HTTPRoute: percent by backend of the rule that splits callers' requests."""
+        found = httproute.split(self.object)
+        return dict(found.weights) if found is not None else {}
 
 
 class Recording:

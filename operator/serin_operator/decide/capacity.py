@@ -56,7 +56,7 @@ def _total(situation: Situation, candidate: CandidateStatus | None) -> int | Non
 def _by_weight(full: int, total: int | None, weight: int) -> Pods:
     """A gateway splits: each arm has what its share of the full number asks for, rounded up.
 
-    Where the two together are one pod too many, the larger arm gives it: to it one pod matters least.
+    Where the two together are one pod too many, it comes from the arm whose other pods have the less to carry then.
     """
     candidate = max(1, math.ceil(weight * full / 100))
     if total is None:
@@ -64,7 +64,9 @@ def _by_weight(full: int, total: int | None, weight: int) -> Pods:
     stable = max(1, math.ceil((100 - weight) * full / 100))
     if candidate + stable <= total:
         return Pods(min(full, total - candidate), candidate)
-    return Pods(total - candidate, candidate) if weight <= 50 else Pods(stable, total - stable)
+    fits = (candidate, max(1, candidate - 1))
+    fewest = min(fits, key=lambda pods: max(weight / pods, (100 - weight) / max(1, total - pods)))
+    return Pods(max(1, total - fewest), min(fewest, total - 1))
 
 
 def _by_number(full: int, total: int | None, weight: int) -> Pods:

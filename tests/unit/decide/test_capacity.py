@@ -42,6 +42,8 @@ def a_situation(replicas: int, rollout: dict[str, Any], **changes: Any) -> Situa
         ("half and half", NO_SURGE, 4, 50, 2, 2),
         ("the larger arm gives the odd pod", NO_SURGE, 10, 25, 7, 3),
         ("and so on the other side", NO_SURGE, 10, 75, 3, 7),
+        ("hardly more than a pod is one pod", NO_SURGE, 3, 34, 2, 1),
+        ("hardly less than two are two", NO_SURGE, 3, 66, 1, 2),
         ("two pods are one each", NO_SURGE, 2, 5, 1, 1),
         ("stable keeps one to the end", NO_SURGE, 4, 100, 1, 3),
         ("one may be added: stable keeps all at first", budget(1), 4, 5, 4, 1),
