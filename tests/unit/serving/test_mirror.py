@@ -265,6 +265,8 @@ async def test_a_blackhole_holds_bounded_memory(stable: Stable, blackhole: Pod) 
     assert after - before < 1.5 * HELD_BYTES_MAX
     assert stable.counted().requests == 1000
     assert stable.sent()[0] == 0
+    newest = stable.mirror._queue._queue[-1]  # type: ignore[attr-defined]
+    assert newest.body == (999).to_bytes(2, "big") * 50_000
 
 
 async def test_a_blackhole_holds_a_bounded_number_and_drops_the_oldest(stable: Stable, blackhole: Pod) -> None:
