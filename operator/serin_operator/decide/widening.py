@@ -157,6 +157,8 @@ def settles(trial: Trial) -> Draft | None:
 
 def holds(trial: Trial) -> Draft | None:
     """A step is left only after its time, and only on data: silence neither promotes nor rejects."""
+    if trial.shadowing:
+        return None
     step = trial.situation.policy.steps[trial.candidate.step]
     left = step.for_seconds - timestamps.elapsed(trial.candidate.step_started_at, trial.situation.now)
     where = f"step {trial.candidate.step + 1} of {len(trial.situation.policy.steps)} at {trial.candidate.weight} %"

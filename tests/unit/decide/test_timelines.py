@@ -5,7 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.decide import capacity_stories, replicas_stories, routing_stories  # noqa: F401 — told beside the others
+from tests.unit.decide import (  # noqa: F401 — told beside the others
+    capacity_stories,
+    replicas_stories,
+    routing_stories,
+    shadow_stories,
+)
 from tests.unit.decide.stories import STORIES
 
 TIMELINES = Path(__file__).parent / "timelines"
