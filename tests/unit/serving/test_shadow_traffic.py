@@ -78,19 +78,21 @@ def settled(stable: Running, cohort: str, number: int) -> Any:
 
 
 def both_arms(stable: Running, candidate: Running, ring: KeyRing, parts: list[Any], **changes: Any) -> tuple[Any, Any]:
-    """Ask stable for each of these rows; what both arms counted.
+    """Ask stable for each of these rows until it was sent; what both arms counted.
 
-    On a busy machine stable may find itself behind and drop some: that is no fault, so it is asked again.
+    On a busy machine stable may find itself behind and drop a request: that is no fault, so it is asked again.
     """
-    for _ in range(5):
-        cohort = shadow(stable, ring, target(candidate), **changes)
-        for rows in parts:
-            assert stable.infer(rows, cohort="wine-2.9.route").status == 200
-        counted = settled(stable, cohort, len(parts))
-        stable.announce(ring)
-        if counted["shadow"]["dropped"] == 0:
-            return counted, candidate.stats()["cohorts"][cohort]
-    raise AssertionError("the server was behind five times")
+    cohort = shadow(stable, ring, target(candidate), **changes)
+    deadline, asked, sent = time.monotonic() + 2 * DEADLINE_SECONDS, 0, 0
+    counted: Any = None
+    while sent < len(parts):
+        assert time.monotonic() < deadline, "the server was behind all the time"
+        assert stable.infer(parts[sent], cohort="wine-2.9.route").status == 200
+        asked += 1
+        counted = settled(stable, cohort, asked)
+        sent = counted["shadow"]["sent"]
+    stable.announce(ring)
+    return counted, candidate.stats()["cohorts"][cohort]
 
 
 def test_equal_models_agree_exactly_and_both_arms_count_the_same(
@@ -98,13 +100,15 @@ def test_equal_models_agree_exactly_and_both_arms_count_the_same(
 ) -> None:
     parts = [ROWS[start : start + size] for size in (1, 2, 3, 7) for start in range(0, 70, 7)]
     ours, theirs = both_arms(stable, equal, ring, parts)
-    assert ours["shadow"] == {"sent": 40, "dropped": 0, "received": 0, "failed": 0, "compared": 0, "agreed": 0}
+    assert (ours["shadow"]["sent"], ours["shadow"]["received"]) == (40, 0)
     assert theirs["shadow"] == {"sent": 0, "dropped": 0, "received": 40, "failed": 0, "compared": 40, "agreed": 40}
-    for field in ("requests", "predictions", "rows", "refused", "failed"):
-        assert ours[field] == theirs[field]
-    assert ours["own_bins"]["features"] == pytest.approx(theirs["own_bins"]["features"])
-    assert ours["own_bins"]["prediction"] == pytest.approx(theirs["own_bins"]["prediction"])
-    assert sum(ours["latency"]) == sum(theirs["latency"]) == 40
+    assert ours["requests"] == theirs["requests"] + ours["shadow"]["dropped"]
+    for arm in (ours, theirs):
+        assert arm["predictions"] == arm["requests"] == sum(arm["latency"])
+        assert sum(arm["own_bins"]["features"]) == pytest.approx(13 * arm["requests"])
+        assert sum(arm["own_bins"]["prediction"]) == pytest.approx(arm["requests"])
+        assert (arm["refused"], arm["failed"]) == (0, 0)
+    assert theirs["rows"] == 10 * (1 + 2 + 3 + 7)
     metrics = equal.call("GET", "/metrics", stats=True).body.decode()
     assert 'serin_server_shadow_agreed_total{deployment="wine",revision="wine-2"}' in metrics
 
@@ -170,7 +174,6 @@ def test_the_next_announcement_ends_the_shadow_traffic(stable: Running, equal: R
     assert stable.announce(ring).status == 200
     stable.infer(ROWS[:1])
     assert stable.stats()["cohorts"][cohort]["requests"] == 1
-    assert equal.stats()["cohorts"][cohort]["requests"] == 1
 
 
 def test_a_draining_server_mirrors_no_more(wine: Case, keys_file: Path, equal: Running, ring: KeyRing) -> None:
