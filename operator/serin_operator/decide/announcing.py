@@ -27,6 +27,9 @@ EARLY = ".early"
 """Ends the cohort of the time until connections are drawn anew. What comes then counts for the gates, since a
 candidate that fails must show it with its first answer; it says nothing of the split."""
 
+UNEVEN_SECONDS = 0.5
+"""Pods that are told in one pass are told at once; longer apart, one of them has taken it at a later look."""
+
 REDRAW_SECONDS = 10.0
 """Where a pod joins a split in mid-step, connections to the others are drawn anew, but not more often than this."""
 
@@ -81,6 +84,14 @@ def uninformed(situation: Situation, candidate: CandidateStatus, stable: str) ->
         and not pod.terminating
         and ((said := held.get(pod.uid)) is None or said.cohort != candidate.cohort or said.refuse_connections)
     )
+
+
+def is_uneven(situation: Situation, candidate: CandidateStatus, stable: str) -> bool:
+    """Whether pods that count in one cohort began at different times, so that their sums tell nothing of the split."""
+    held = held_by(situation.seen)
+    pods = (*situation.seen.serving_pods(stable), *situation.seen.serving_pods(candidate.revision))
+    told = [said.sequence for pod in pods if (said := held.get(pod.uid)) is not None and not pod.terminating]
+    return bool(told) and max(told) - min(told) > 1000 * UNEVEN_SECONDS
 
 
 def _told(situation: Situation, held: Held) -> Iterator[PodFacts]:
@@ -147,7 +158,12 @@ def _is_joining(wish: _Wish, held: Announced | None) -> bool:
 
 
 def _may_redraw(situation: Situation, wish: _Wish, held: Announced | None) -> bool:
-    """A sequence is a time in milliseconds, so it tells when the pod was last told anything."""
+    """A sequence is a time in milliseconds, so it tells when the pod was last told anything.
+
+    Before the step's clock runs it must go on telling when the pod began to count.
+    """
+    if situation.candidate is None or situation.candidate.step_started_at is None:
+        return False
     return wish.draws and held is not None and situation.now - held.sequence / 1000 >= REDRAW_SECONDS
 
 

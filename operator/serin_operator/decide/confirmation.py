@@ -41,6 +41,15 @@ REFRESH_SECONDS = 15.0
 UNPROBED = ReachableStatus(answer="CannotTell", message="a route of yours has no rule of Serin's own for a probe")
 
 
+_CAUSES = {
+    "Gateway": (
+        "another route on the same host and path, for a client that keeps to one backend, and for a gateway that "
+        "balances by connection"
+    ),
+    "Replicas": "clients that keep to one pod, sessionAffinity on the Service, and a node that does not follow it",
+}
+
+
 @dataclass(frozen=True)
 class Counted:
     """What both arms counted in one cohort."""
@@ -177,10 +186,7 @@ def _said(situation: Situation, candidate: CandidateStatus, stable: str, cohort:
     if missing is not None:
         return SplitStatus(answer="CannotTell", message=f"{seen}, but {missing}"[:1024], **facts)
     if wrong_log_e(numbers.candidate, numbers.stable, claimed) >= -math.log(WRONG_CHANCE):
-        message = (
-            f"{seen}: {numbers.share:.1%} instead of {claimed:.1%}. Look for another route on the same host and path, "
-            "for a client that keeps to one backend, and for a gateway that balances by connection"
-        )
+        message = f"{seen}: {numbers.share:.1%} instead of {claimed:.1%}. Look for {_CAUSES[situation.routing.mode]}"
         return SplitStatus(answer="Wrong", message=message, **facts)
     lacking = _lacking(numbers, claimed, cohort)
     if lacking is not None:

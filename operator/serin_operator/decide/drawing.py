@@ -70,6 +70,10 @@ def draws(trial: Trial) -> Draft | None:
     if uninformed:
         message = f"telling the pods that connections are drawn anew; waiting for {', '.join(uninformed[:5])}"
         return trial.draft(Phase.Progressing, "DrawingConnections", message)
+    if announcing.is_uneven(trial.situation, candidate, trial.stable):
+        message = "the pods began to count at different times; all begin anew under another cohort"
+        again = trial.intent(candidate.step, candidate.weight, endpoints_at=candidate.endpoints_at)
+        return replace(trial.draft(Phase.Progressing, "DrawingConnections", message), candidate=again)
     return None
 
 
