@@ -16,7 +16,7 @@ from serin_operator.api.deployment import (
     StableStatus,
 )
 from serin_operator.api.revision import ModelRevisionStatus
-from serin_operator.decide import announcing, capacity, timestamps
+from serin_operator.decide import capacity, timestamps
 from serin_operator.decide.draft import WAIT_SECONDS, Draft, Situation, begin
 from serin_operator.decide.judge import evidence as evidences
 from serin_operator.decide.judge.evidence import Evidence
@@ -29,8 +29,6 @@ REMEMBERED: tuple[Outcome, ...] = ("Rejected", "Undecided", "Failed")
 
 REJECTIONS_MAX = 50
 HISTORY_MAX = 20
-TELL_SECONDS = 3.0
-"""How long an ended trial waits for its pods to take what they are told; after that their drain says it."""
 _SCALING = "; scaling stable first: "
 
 
@@ -97,8 +95,6 @@ def withdraw(situation: Situation, candidate: CandidateStatus) -> Draft:
     if draft.weights is not None:
         return replace(draft, reports=_touched(situation, candidate.revision))
     if situation.weights.get(candidate.revision, 0) > 0:
-        return draft
-    if timestamps.elapsed(since, situation.now) < TELL_SECONDS and announcing.announcements(situation, draft):
         return draft
     if candidate.revision in situation.weights and situation.routing.available:
         clean = situation.routing.set(Split(stable.revision), narrowing=True)

@@ -400,7 +400,7 @@ def aborted(disturb: Callable[[ReplicasWorld], object]) -> float:
     ("sentence", "disturb", "seconds_max"),
     [
         ("told at once: a second for the nodes, and one more answer", lambda _: None, 2.0),
-        ("told again where it was lost", lambda world: setattr(world, "lose_announcements", 4), 2.0),
+        ("told again where it was lost", lambda world: setattr(world, "lose_announcements", 4), 3.0),
         ("where telling does not help, its pods end soon", lambda world: world.deaf.add(world.candidate), 6.0),
     ],
 )
