@@ -195,12 +195,19 @@ def _said(situation: Situation, candidate: CandidateStatus, stable: str, cohort:
     return SplitStatus(answer="Confirmed", message=message, **facts)
 
 
+def lags(cohort: CohortEvidence | None) -> bool:
+    """Whether requests still go by an older cohort's weights, among enough of this one to say so."""
+    if cohort is None or cohort.disturbed <= 0.0:
+        return False
+    return cohort.requests >= REQUESTS_MIN > cohort.requests - cohort.disturbed
+
+
 def _lacking(numbers: Counted, claimed: float, cohort: CohortEvidence) -> str | None:
     """What a confirmation still waits for."""
     rarer = min(claimed, 1.0 - claimed)
     needed = max(REQUESTS_MIN, math.ceil(ARM_REQUESTS_MIN / rarer)) if rarer > 0.0 else REQUESTS_MIN
     if numbers.total < needed or min(numbers.candidate, numbers.stable) <= 0.0:
         return f"at least {needed:.0f} are needed, and both arms among them"
-    if cohort.disturbed > 0.0 and cohort.requests - cohort.disturbed < REQUESTS_MIN:
+    if lags(cohort):
         return "some requests still go by the weights before, so a part of the gateway has not taken these"
     return None

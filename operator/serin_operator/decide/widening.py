@@ -96,7 +96,10 @@ def _unreached(trial: Trial) -> Draft | None:
     if said.answer == "CannotTell" or waited < confirmation.UNREACHED_SECONDS:
         return trial.draft(Phase.Progressing, "ConfirmingRoute", message)
     message = f"the gateway does not lead to {trial.candidate.revision}, which gets no traffic: {said.message}"
-    return trial.draft(Phase.Holding, "ConfirmingRoute", message)
+    draft = trial.draft(Phase.Holding, "ConfirmingRoute", message)
+    if trial.situation.seen.status.phase == Phase.Holding:
+        return draft
+    return draft.with_event("Warning", "CandidateUnreached", message, "Probe")
 
 
 def widens(trial: Trial) -> Draft | None:
@@ -164,14 +167,17 @@ def holds(trial: Trial) -> Draft | None:
     where = f"step {trial.candidate.step + 1} of {len(trial.situation.policy.steps)} at {trial.candidate.weight} %"
     last = trial.candidate.step == len(trial.situation.policy.steps) - 1
     blocking = [gate for gate in trial.gates if gate.mode == "Enforce" and _blocks(gate, last)]
+    split = trial.candidate.split
     if left > 0:
         # The end is named, not the time left: a message that changes every second would be a write every second.
         message = f"{where} until {timestamps.text(round(trial.situation.now + left))} at the earliest"
-        split = trial.candidate.split
         if split is not None and split.answer != "Confirmed":
             # Bounded by the step's own time: with few requests the gates say what is missing then.
             return trial.draft(Phase.Progressing, "ConfirmingSplit", f"{message}; the split is not confirmed yet")
         return trial.draft(Phase.Progressing, "StepRunning", message)
+    if _lags(trial):
+        message = f"{where}, held by the gateway: {split.message if split is not None else ''}"
+        return trial.draft(Phase.Holding, "ConfirmingSplit", message)
     if not blocking:
         return None
     gate = blocking[0]
@@ -191,6 +197,13 @@ def step_sentence(trial: Trial, index: int) -> str:
         else f"a copy of {step.shadow_percent} % of requests"
     )
     return f"step {index + 1} of {len(steps)}: {share}"
+
+
+def _lags(trial: Trial) -> bool:
+    """Whether the split is unconfirmed since some requests still go by older weights: few requests hold no step."""
+    split = trial.candidate.split
+    unconfirmed = split is not None and split.answer == "NotYet"
+    return unconfirmed and confirmation.lags(trial.evidence.cohorts.get(trial.candidate.cohort or ""))
 
 
 def _blocks(gate: GateStatus, last: bool) -> bool:

@@ -92,9 +92,11 @@ class Prober:
         session: aiohttp.ClientSession,
         addresses: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        request_seconds: float = REQUEST_SECONDS,
     ) -> None:
         """The session is the caller's to close; `addresses` are URLs by `namespace/name` of a Gateway."""
         self._session, self._addresses, self._clock = session, dict(addresses or {}), clock
+        self._request_seconds = request_seconds
         self._asked: dict[str, _Asked] = {}
         self._budget = asyncio.Semaphore(ROUNDS_AT_ONCE)
 
@@ -168,14 +170,14 @@ class Prober:
                 url,
                 headers={"Host": target.host, http.PROBE_HEADER: question.value},
                 server_hostname=urlsplit(f"//{target.host}").hostname if url.startswith("https:") else None,
-                timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS),
+                timeout=aiohttp.ClientTimeout(total=self._request_seconds),
                 allow_redirects=False,
             ) as answer:
                 revision = answer.headers.get(http.REVISION_HEADER)
                 if answer.status != 200 or revision != question.candidate:
                     raise _OddError(_words(answer.status, revision, question))
         except TimeoutError as error:
-            raise _UnknownError(f"it did not answer within {REQUEST_SECONDS:g} s") from error
+            raise _UnknownError(f"it did not answer within {self._request_seconds:g} s") from error
         except aiohttp.ClientSSLError as error:
             raise _UnknownError("its certificate does not hold for the host by the system's authorities") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.unit.decide import (  # noqa: F401 — told beside the others
     capacity_stories,
+    confirmation_stories,
     replicas_stories,
     routing_stories,
     shadow_stories,

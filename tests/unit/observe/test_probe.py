@@ -1,0 +1,220 @@
+"""Probing through a gateway: answers of a real server, in every way that it may answer or fail to."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from serin_contract import http
+from serin_operator.decide.observation import ParentProbe, ProbeFacts
+from serin_operator.observe import probe
+from serin_operator.observe.gateways import Parent, Target
+from serin_operator.observe.probe import Prober, Question
+
+VALUE = "0123456789abcdef0123456789abcdef"
+OURS = {http.REVISION_HEADER: "wine-v2"}
+
+
+class Gateway:
+    """Answers as it is told, one answer after the other, the last one for ever."""
+
+    def __init__(self) -> None:
+        self.answers: list[Callable[[], web.Response] | float] = [good]
+        self.asked: list[tuple[str, str, str]] = []
+        self.connections: set[object] = set()
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append((request.path, request.host, request.headers.get(http.PROBE_HEADER, "")))
+        self.connections.add(request.transport)
+        wanted = self.answers[min(len(self.asked), len(self.answers)) - 1]
+        if isinstance(wanted, float):
+            await asyncio.sleep(wanted)
+            return web.Response()
+        return wanted()
+
+
+@pytest.fixture
+def gateway() -> Gateway:
+    return Gateway()
+
+
+@pytest.fixture
+async def server(gateway: Gateway) -> AsyncIterator[TestServer]:
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", gateway.answer)
+    async with TestServer(app) as server:
+        yield server
+
+
+@pytest.fixture
+def clock() -> list[float]:
+    return [0.0]
+
+
+@pytest.fixture
+async def prober(clock: list[float]) -> AsyncIterator[Prober]:
+    async with probe.session() as session:
+        prober = Prober(session, clock=lambda: clock[0], request_seconds=0.3)
+        yield prober
+        await prober.close()
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """Bound, so that nobody else gets it, and not listened to."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+def question(*origins: str, host: str = "wine.example.com") -> Question:
+    targets = tuple(Target(origin, host) for origin in origins)
+    return Question((Parent("infra/public", targets),), VALUE, "wine", "wine-v2", "wine-v1")
+
+
+def origin(server: TestServer) -> str:
+    return f"http://127.0.0.1:{server.port}"
+
+
+async def test_asks_for_the_model_under_the_routes_host_each_time_on_a_connection_of_its_own(
+    prober: Prober, gateway: Gateway, server: TestServer
+) -> None:
+    facts = await prober.round(question(origin(server)))
+    assert facts == ProbeFacts((ParentProbe("infra/public", 5),))
+    assert gateway.asked == [("/v2/models/wine", "wine.example.com", VALUE)] * 5
+    assert len(gateway.connections) == 5
+
+
+def good() -> web.Response:
+    return web.Response(headers=OURS)
+
+
+@pytest.mark.parametrize(
+    ("answers", "in_a_row", "answered"),
+    [
+        ([lambda: web.Response(status=404)], 0, "404 without a revision"),
+        ([lambda: web.Response(status=503)], 0, "503 without a revision"),
+        ([lambda: web.Response(headers={http.REVISION_HEADER: "wine-v1"})], 0, "200 from wine-v1"),
+        ([lambda: web.Response(headers={http.REVISION_HEADER: "<b>"})], 0, "200 from another revision"),
+        ([lambda: web.Response(status=500, headers=OURS)], 0, "500 from the candidate"),
+        ([lambda: web.Response(status=302, headers={"Location": "/x"})], 0, "302 without a revision"),
+        ([good, good, good, lambda: web.Response(status=404)], 3, "404 without a revision"),
+        ([good, 5.0], 1, "no answer to one of several requests: it did not answer within 0.3 s"),
+    ],
+)
+async def test_an_answer_that_is_not_the_candidates_ends_the_row(
+    prober: Prober,
+    gateway: Gateway,
+    server: TestServer,
+    answers: list[Callable[[], web.Response] | float],
+    in_a_row: int,
+    answered: str,
+) -> None:
+    gateway.answers = answers
+    facts = await prober.round(question(origin(server)))
+    assert facts.parents == (ParentProbe("infra/public", in_a_row, answered),)
+    assert len(gateway.asked) == in_a_row + 1
+
+
+async def test_a_long_answer_is_not_read(prober: Prober, gateway: Gateway, server: TestServer) -> None:
+    gateway.answers = [lambda: web.Response(headers=OURS, body=b"x" * 20_000_000)]
+    assert (await prober.round(question(origin(server)))).parents[0].in_a_row == 5
+
+
+async def test_a_gateway_that_is_silent_or_not_there_cannot_be_told_of(
+    prober: Prober, gateway: Gateway, server: TestServer, closed_port: int
+) -> None:
+    gateway.answers = [5.0]
+    silent = await prober.round(question(origin(server)))
+    gone = await prober.round(question(f"http://127.0.0.1:{closed_port}"))
+    assert silent.parents == (ParentProbe("infra/public", unknown="it did not answer within 0.3 s"),)
+    assert gone.parents == (ParentProbe("infra/public", unknown="it cannot be reached (ClientConnectorError)"),)
+
+
+async def test_a_certificate_of_an_unknown_authority_cannot_be_told_of(
+    prober: Prober, gateway: Gateway, tmp_path: Path
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*self_signed(tmp_path))
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", gateway.answer)
+    server = TestServer(app, scheme="https")
+    await server.start_server(ssl=context)
+    facts = await prober.round(question(f"https://127.0.0.1:{server.port}"))
+    await server.close()
+    said = "its certificate does not hold for the host by the system's authorities"
+    assert facts.parents == (ParentProbe("infra/public", unknown=said),)
+    assert gateway.asked == []
+
+
+def self_signed(directory: Path) -> tuple[Path, Path]:
+    certificate, key = directory / "tls.crt", directory / "tls.key"
+    wanted = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=wine.example.com -days 2"
+    command = ["openssl", "req", "-x509", *wanted.split(), "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True, timeout=20)
+    return certificate, key
+
+
+async def test_what_answers_wrongly_outweighs_what_does_not_answer(
+    prober: Prober, gateway: Gateway, server: TestServer, closed_port: int
+) -> None:
+    gateway.answers = [lambda: web.Response(status=404)]
+    facts = await prober.round(question(f"http://127.0.0.1:{closed_port}", origin(server)))
+    assert facts.parents == (ParentProbe("infra/public", 0, "404 without a revision"),)
+
+
+async def test_one_listener_that_cannot_be_asked_leaves_the_parent_untold(
+    prober: Prober, server: TestServer, closed_port: int
+) -> None:
+    facts = await prober.round(question(origin(server), f"http://127.0.0.1:{closed_port}"))
+    assert facts.parents[0].unknown == "it cannot be reached (ClientConnectorError)"
+
+
+async def test_a_parent_without_an_address_is_passed_on(prober: Prober) -> None:
+    asked = replace(question(), parents=(Parent("infra/public", unknown="its status publishes no address"),))
+    facts = await prober.round(asked)
+    assert facts.parents == (ParentProbe("infra/public", unknown="its status publishes no address"),)
+
+
+async def until_found(prober: Prober, asked: Question) -> ProbeFacts:
+    for _ in range(200):
+        found = prober.ask("u1", asked)
+        if found.parents:
+            return found
+        await asyncio.sleep(0.01)
+    raise AssertionError("no round has ended")
+
+
+async def test_asking_never_waits_and_begins_one_round_a_second(
+    prober: Prober, gateway: Gateway, server: TestServer, clock: list[float]
+) -> None:
+    asked = question(origin(server))
+    assert prober.ask("u1", asked) == ProbeFacts()
+    assert (await until_found(prober, asked)).parents[0].in_a_row == 5
+    assert len(gateway.asked) == 5
+    clock[0] = 0.9
+    prober.ask("u1", asked)
+    await asyncio.sleep(0.05)
+    assert len(gateway.asked) == 5
+    gateway.answers = [lambda: web.Response(status=404)]
+    clock[0] = 1.0
+    assert prober.ask("u1", asked).parents[0].in_a_row == 5, "what the latest round found stands until the next ends"
+    await asyncio.sleep(0.1)
+    assert prober.ask("u1", asked).parents[0].answered == "404 without a revision"
+
+
+async def test_another_trial_begins_without_what_was_found_of_the_last(
+    prober: Prober, server: TestServer, clock: list[float]
+) -> None:
+    asked = question(origin(server))
+    await until_found(prober, asked)
+    assert prober.ask("u1", replace(asked, value="f" * 32)) == ProbeFacts()
