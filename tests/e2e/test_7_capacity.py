@@ -8,7 +8,7 @@ from typing import Any
 from tests.e2e.conftest import beside_others, measured
 from tests.e2e.spoilt import BETTER, BETTER_STILL, DECENT, SPOILT
 from tests.support import kubernetes_objects as objects
-from tests.support.stories import START_SECONDS, TRIAL_SECONDS, Place, State, failed, in_words
+from tests.support.stories import START_SECONDS, TRIAL_SECONDS, Place, State, in_words
 
 RATE = 40.0
 PODS = 3
@@ -75,11 +75,11 @@ def test_without_surge_a_good_candidate_is_promoted_and_no_request_fails(digits:
     assert counted.failed == 0, in_words(counted)
 
 
-@beside_others("small")
+@beside_others("smaller")
 def test_without_surge_a_bad_candidate_goes_back_as_stable_grows_and_no_request_fails(digits: Place) -> None:
     first = digits.serves(DECENT, **NO_SURGE)
     whole_again(digits, first)
-    # The gates are heard only once both arms have given pods up to each other.
+    # Labels come late, so that stable has given pods up by the time at which a gate can fail.
     patient = {"gates": {"accuracy": {"maxDrop": 0.05, "labelDelay": "1s"}}}
     with digits.load(RATE, label_delay=(6.0, 8.0)) as load:
         digits.wants(SPOILT, **NO_SURGE, **patient)
@@ -90,11 +90,12 @@ def test_without_surge_a_bad_candidate_goes_back_as_stable_grows_and_no_request_
         counted = load.stop()
     bad = state.status["lastRollback"]["from"]
     weights = digits.route_weights(bad, digits.applied_at)
-    measured("rolled back without surge", f"weights {weights}, {counted.failed} failed of {counted.requests}")
     told = [moment.status.get("message", "") for moment in digits.mdep.since(digits.applied_at)]
     assert any("scaling stable first" in words for words in told)
+    measured("rolled back without surge", f"weights {weights}, {counted.failed} failed of {counted.requests}")
     assert weights[-1] == 0
-    assert failed(counted) == 0, in_words(counted)
+    assert max(weights) in (34, 67)
+    assert counted.failed == 0, in_words(counted)
 
 
 @beside_others("warm")
