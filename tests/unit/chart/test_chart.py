@@ -242,3 +242,12 @@ def test_the_notes_name_the_next_command():
 def test_no_template_leaves_a_hole():
     assert "<no value>" not in rendered_text()
     assert "<nil>" not in rendered_text("podLabels={}")
+
+
+def test_addresses_of_gateways_are_handed_on_as_the_operator_reads_them(manifests: list[Json]) -> None:
+    assert "SERIN_GATEWAY_ADDRESSES" not in environment(manifests)
+    addresses = {"infra/public": "http://traefik.infra.svc:80"}
+    said = environment(render(f"gateway.addresses={json.dumps(addresses)}"))["SERIN_GATEWAY_ADDRESSES"]
+    assert json.loads(said) == addresses
+    with pytest.raises(RenderError):
+        render('gateway.addresses={"public": "traefik"}')

@@ -224,20 +224,22 @@ def test_what_was_confirmed_stays_so_while_nothing_can_be_told() -> None:
     assert plan.status.candidate.split.answer == "Confirmed"
 
 
-def test_a_share_that_moves_costs_no_write_of_its_own() -> None:
+def test_numbers_that_move_at_every_look_are_written_with_the_evidence_alone() -> None:
     world = _started()
     assert world.run(lambda world: _answer(world) == "Confirmed")
-    shares: list[tuple[float, float | None]] = []
+    written: list[tuple[float, int | None]] = []
 
     def look(world: World) -> bool:
-        share = world.status.candidate.split.share if world.status.candidate.split else None
-        if not shares or shares[-1][1] != share:
-            shares.append((world.now, share))
+        split = world.status.candidate.split
+        if split is not None and (not written or written[-1][1] != split.requests):
+            written.append((world.now, split.requests))
         return world.status.candidate.step == 1
 
-    world.run(look, seconds=60)
-    moments = [at for at, share in shares if share is not None]
-    assert all(later - earlier >= 14 for earlier, later in pairwise(moments)), shares
+    assert world.run(look, seconds=60)
+    assert len(written) >= 3
+    # The first is the word that the split is confirmed.
+    moments = [at for at, _ in written]
+    assert all(later - earlier >= 14 for earlier, later in pairwise(moments[1:])), written
 
 
 @pytest.mark.parametrize("claimed", [0.01, 0.05, 0.25, 0.5, 0.75, 0.99])

@@ -24,6 +24,30 @@ def test_everything_can_be_said() -> None:
     assert (read.workers, read.log_format, read.log_level, read.record_dir) == (8, "text", "DEBUG", Path("/r"))
 
 
+def test_gateways_may_be_asked_at_another_address() -> None:
+    said = '{"infra/public": "http://traefik.infra.svc:80", "shop/own": "https://[fd00::9]:8443/"}'
+    read = settings.read(NEEDED | {"SERIN_GATEWAY_ADDRESSES": said})
+    assert read.gateway_addresses["infra/public"] == "http://traefik.infra.svc:80"
+    assert set(read.gateway_addresses) == {"infra/public", "shop/own"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "http://traefik",
+        "[]",
+        '{"public": "http://traefik"}',
+        '{"infra/public": 80}',
+        '{"infra/public": "ftp://traefik"}',
+        '{"infra/public": "http://user:secret@traefik"}',
+        '{"infra/public": "http://traefik/path?query"}',
+    ],
+)
+def test_an_address_that_is_none_is_refused_with_an_example(value: str) -> None:
+    with pytest.raises(SettingsError, match=r"SERIN_GATEWAY_ADDRESSES .* write a JSON object such as"):
+        settings.read(NEEDED | {"SERIN_GATEWAY_ADDRESSES": value})
+
+
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
