@@ -10,9 +10,10 @@ from tests.support.builders import observed, parsed
 from tests.support.world import a_spec
 
 from serin_contract import callers, http
+from serin_operator.decide import policy
 from serin_operator.decide.observation import Observation, ParentFacts, RouteFacts
 from serin_operator.decide.plan import SetWeights
-from serin_operator.decide.routing import Split, rehearsal, rules
+from serin_operator.decide.routing import Split, rehearsal, rules, strays
 from serin_operator.decide.routing.gateway import GatewayRouting
 
 COOKIE = "wine"
@@ -127,3 +128,16 @@ def test_the_rehearsal_asks_for_the_same_kind_of_rule_where_no_caller_comes() ->
     assert match["path"] == {"type": "Exact", "value": "/v2/.serin/rehearsal"}
     assert [header["type"] for header in match["headers"]] == ["RegularExpression"]
     assert GatewayRouting(observed(), parsed()).companions() == ()
+
+
+def test_stickiness_opens_another_cohort_in_mid_trial() -> None:
+    plain, sticky = policy.resolve(parsed(a_spec())), policy.resolve(parsed(STICKY))
+    assert (plain.sticky, sticky.sticky) == (False, True)
+    assert plain.hash != sticky.hash
+
+
+def test_the_rehearsal_goes_with_stickiness() -> None:
+    live = {"HTTPRoute/wine.rehearsal": {}, "HTTPRoute/wine": {}}
+    plain, sticky = observed(live=live), observed(STICKY, live=live)
+    assert strays(plain, GatewayRouting(plain, parsed())) == ({},), "only the rehearsal goes"
+    assert strays(sticky, GatewayRouting(sticky, parsed(STICKY))) == ()

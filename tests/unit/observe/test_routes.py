@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from serin_operator.observe.routes import gateways_of, route_of
+from serin_operator.observe.routes import backends_of, gateways_of, reference_of, route_of
 
 PARENT = {"name": "public", "namespace": "infra"}
 
@@ -85,3 +85,36 @@ def test_a_refusal_is_told_in_its_words() -> None:
 )
 def test_gateways(spec: dict[str, Any], gateways: tuple[tuple[str, str], ...]) -> None:
     assert gateways_of({"spec": spec}, "default") == gateways
+
+
+def test_the_gateways_of_a_route_that_is_referred_to_are_its_own() -> None:
+    spec = {"traffic": {"routeRef": {"name": "shop", "rule": "wine"}}}
+    parents = [{"name": "b"}, {"name": "a", "namespace": "x"}, {"name": "mesh", "kind": "Service"}]
+    referred = {"spec": {"parentRefs": parents}}
+    assert gateways_of({"spec": spec}, "default", referred) == (("default", "b"), ("x", "a"))
+
+
+@pytest.mark.parametrize(
+    ("traffic", "reference"),
+    [
+        ({"routeRef": {"name": "shop", "rule": "wine"}}, ("shop", "wine")),
+        ({"routeRef": {"name": "shop"}}, None),
+        ({"routeRef": "shop"}, None),
+        ({"parentRefs": [{"name": "public"}]}, None),
+        (None, None),
+    ],
+)
+def test_the_rule_that_is_referred_to(traffic: Any, reference: tuple[str, str] | None) -> None:
+    assert reference_of({"spec": {"traffic": traffic}}) == reference
+
+
+def test_the_backends_of_a_rule_are_the_services_of_its_namespace() -> None:
+    backends = [
+        {"name": "b"},
+        {"name": "a", "kind": "Service", "namespace": "default"},
+        {"name": "elsewhere", "namespace": "x"},
+        {"name": "bucket", "kind": "Bucket"},
+    ]
+    rules = [{"name": "wine", "backendRefs": backends}, {"name": "pages", "backendRefs": [{"name": "pages"}]}]
+    route = {"metadata": {"namespace": "default"}, "spec": {"rules": rules}}
+    assert backends_of(route, "wine") == ("a", "b")

@@ -51,3 +51,19 @@ SETS = modifier(set=[{"name": "X-Serin-Cohort", "value": "m-2.3.ab"}])
 )
 def test_the_split(rules: list[dict[str, Any]], expected: Split | None) -> None:
     assert split({"spec": {"rules": rules}}) == expected
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        pytest.param(
+            [{"name": "pages", "backendRefs": BACKENDS[:1]}, {"name": "wine", "backendRefs": BACKENDS[1:]}],
+            Split({"m-2": 5}, None),
+            id="the rule of that name, whatever it matches",
+        ),
+        pytest.param([{"name": "wine"}], Split({}, None), id="it may send requests nowhere yet"),
+        pytest.param([{"matches": [PATH], "backendRefs": BACKENDS}], None, id="a rule without a name is none"),
+    ],
+)
+def test_the_split_of_a_rule_that_is_named(rules: list[dict[str, Any]], expected: Split | None) -> None:
+    assert split({"spec": {"rules": rules}}, "wine") == expected
