@@ -226,7 +226,8 @@ class Observer:
         """Of both arms while they count or must be told something, and of revisions that are on their way out."""
         states = (status.stable, status.candidate, status.previous)
         in_use = {state.revision for state in states if state is not None}
-        asked = {pod.facts.revision for pod in pods} - in_use
+        # A pod that is ending has nothing more to say of its calm, and must not keep a pass waiting.
+        asked = {pod.facts.revision for pod in pods if not pod.facts.terminating} - in_use
         if status.candidate is not None and _concerns_pods(item, status.candidate):
             asked |= {state.revision for state in (status.stable, status.candidate) if state is not None}
         return await self._poller.stats(pod for pod in pods if pod.facts.revision in asked)

@@ -171,6 +171,10 @@ async def test_pods_are_polled_while_a_cohort_is_open_and_while_they_are_on_thei
         marks = {"serin.dev/purpose": "serve", "serin.dev/revision": revision}
         owned(api, "pods", f"{revision}-x", uid, marks, status={"phase": "Running", "podIP": "10.0.0.1"})
     assert (await seen_by(observer)).stats == (), "at rest nobody is asked"
+    marks = {"serin.dev/purpose": "serve", "serin.dev/revision": "m-9"}
+    owned(api, "pods", "m-9-x", uid, marks, status={"phase": "Running", "podIP": "10.0.0.1"})
+    (api.get("pods", "m-9-x") or {})["metadata"]["deletionTimestamp"] = "2027-01-15T08:00:00Z"
+    assert (await seen_by(observer)).stats == (), "nor who is ending"
     marks = {"serin.dev/purpose": "serve", "serin.dev/revision": "m-0"}
     owned(api, "pods", "m-0-x", uid, marks, status={"phase": "Running", "podIP": "10.0.0.1"})
     assert {answer.revision for answer in (await seen_by(observer)).stats} == {"m-0"}
