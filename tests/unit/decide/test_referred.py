@@ -9,12 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.builders import observed, parsed
-from tests.support.world import a_spec
+from tests.support.world import DIGEST, a_served_world, a_spec
 
+from serin_operator.api.deployment import CandidateStatus, ModelDeploymentStatus, StableStatus
 from serin_operator.decide.observation import Observation, ParentFacts, ReferredFacts, RouteFacts
-from serin_operator.decide.plan import EditRule
+from serin_operator.decide.plan import EditRule, SetWeights, Splitting
 from serin_operator.decide.routing import Split, of, strays
+from serin_operator.decide.routing.gateway import GatewayRouting
 from serin_operator.decide.routing.referred import ReferredRouting, patch
+from serin_operator.runtime import httproute
+
+
+def a_trial() -> ModelDeploymentStatus:
+    """Of wine-2 against wine-1, at 25 %."""
+    candidate = CandidateStatus(revision="wine-2", digest=DIGEST, step=1, weight=25, cohort_number=2)
+    return ModelDeploymentStatus(stable=StableStatus(revision="wine-1", digest=DIGEST, weight=75), candidate=candidate)
+
 
 SPEC = a_spec(traffic={"routeRef": {"name": "shop", "rule": "wine"}})
 WIDER = Split("wine-1", "wine-2", 25, "wine-2.2.ab")
@@ -70,8 +80,9 @@ def routing(item: dict[str, Any] | None, *others: str, **changes: Any) -> Referr
     return ReferredRouting(seen(item, *others, **changes), parsed(SPEC))
 
 
-def patched(item: dict[str, Any], edit: EditRule) -> dict[str, Any]:
+def patched(item: dict[str, Any], edit: Splitting) -> dict[str, Any]:
     """The route after the patch, carried out as RFC 6902 says."""
+    assert isinstance(edit, EditRule)
     operations = patch(item, edit)
     assert operations is not None
     item = copy.deepcopy(item)
@@ -156,6 +167,46 @@ def test_what_stands_in_the_way_is_said(
 def test_the_way_to_split_is_the_one_that_the_spec_asks_for() -> None:
     assert isinstance(of(seen(ROUTE), parsed(SPEC)), ReferredRouting)
     assert routing(ROUTE).mode == "Gateway"
+
+
+LEFT = GatewayRouting(observed(), parsed()).manifest(Split("wine-1", "wine-2", 25, "wine-2.2.ab"))
+
+
+@pytest.mark.parametrize(
+    ("split", "narrowing", "writes"),
+    [
+        pytest.param(Split("wine-1", "wine-2"), True, SetWeights, id="a rollback takes back what still serves first"),
+        pytest.param(Split("wine-1"), True, SetWeights, id="so does its end, which names the candidate no more"),
+        pytest.param(WIDER, True, EditRule, id="what gives no less goes to the rule"),
+        pytest.param(WIDER, False, EditRule, id="as does what widens"),
+    ],
+)
+def test_a_route_that_is_left_is_taken_traffic_from_before_the_rule(
+    split: Split, narrowing: bool, writes: type[EditRule] | type[SetWeights]
+) -> None:
+    status = a_trial()
+    made = routing(None, live={"HTTPRoute/wine": LEFT}, status=status)
+    assert (made.weights, made.available) == ({"wine-1": 75, "wine-2": 25}, True)
+    action = made.set(split, narrowing=narrowing)
+    assert isinstance(action, writes)
+    if isinstance(action, SetWeights):
+        assert action.manifest["spec"]["parentRefs"] == LEFT["spec"]["parentRefs"]
+        after = routing(None, live={"HTTPRoute/wine": dict(action.manifest)}, status=status)
+        assert after.weights.get("wine-2", 0) == 0
+
+
+def test_a_trial_ends_on_the_route_that_is_left_even_where_the_rule_is_missing() -> None:
+    world = a_served_world()
+    world.change(a_spec(2))
+    assert world.run(lambda world: world.weights().get(world.candidate, 0) == 25 if world.status.candidate else False)
+    candidate = world.candidate
+    world.change(a_spec(3, traffic=SPEC["traffic"]))
+    world.step()
+    left = httproute.split(world.live["HTTPRoute/wine"])
+    assert left is not None
+    assert left.weights == {world.stable: 100, candidate: 0}, "at once, as in any rollback"
+    assert world.run(lambda world: f"Deployment/{candidate}" not in world.live, seconds=60)
+    assert httproute.split(world.live["HTTPRoute/wine"]) == httproute.Split({world.stable: 100}, None)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from serin_operator.api.deployment import ModelDeploymentSpec
 from serin_operator.api.traffic import RouteReference
 from serin_operator.decide import manifests
 from serin_operator.decide.observation import Observation
-from serin_operator.decide.plan import EditRule
+from serin_operator.decide.plan import EditRule, SetWeights, Splitting
 from serin_operator.decide.routing import parents, rules
 from serin_operator.decide.routing.base import Mode, Split
 
@@ -34,13 +34,20 @@ class ReferredRouting:
 
     @property
     def weights(self) -> Mapping[str, int]:
-        """The rule's weights as they stand; before the first write they are those of its owner's backends."""
-        return self.seen.route.weights if self.seen.route is not None else {}
+        """The rule's weights as they stand; before the first write they are those of its owner's backends.
+
+        A route of Serin's own that is left from before counts where it gives a candidate more.
+        """
+        own = self.seen.route.weights if self.seen.route is not None else {}
+        left, candidate = self._left_weights, self.seen.status.candidate
+        if candidate is None or left.get(candidate.revision, -1) <= own.get(candidate.revision, -1):
+            return own
+        return left
 
     @property
     def available(self) -> bool:
-        """Whether the rule is there, and nobody else's."""
-        return self._trouble() is None
+        """Whether the rule is there, and nobody else's; or a route is left that still leads to a candidate."""
+        return self._trouble() is None or self._is_left(None)
 
     @property
     def taken(self) -> bool | None:
@@ -55,10 +62,20 @@ class ReferredRouting:
     def stands(self, split: Split) -> bool:
         """Whether the rule sends requests as the split says, with the headers that it says."""
         rule = self._rule
-        return rule is not None and edited(rule, self.set(split, narrowing=True)) == rule
+        return rule is not None and edited(rule, self._edit(split, narrowing=True)) == rule
 
-    def set(self, split: Split, *, narrowing: bool) -> EditRule:
-        """The rule in one patch. One that narrows is repeated on what is read anew where the route has changed."""
+    def set(self, split: Split, *, narrowing: bool) -> Splitting:
+        """The rule in one patch. One that narrows is repeated on what is read anew where the route has changed.
+
+        What takes traffic back does so first on a route that is left from before, for that one still serves callers
+        until the rule does.
+        """
+        weight = split.weight if split.candidate is not None else None
+        if narrowing and self._is_left(weight):
+            return SetWeights(self._left_manifest(split), split.weights, split.cohort, narrowing)
+        return self._edit(split, narrowing=narrowing)
+
+    def _edit(self, split: Split, *, narrowing: bool) -> EditRule:
         return EditRule(
             route=self.seen.referred.item if self.seen.referred is not None else {},
             rule=self._reference.rule,
@@ -109,6 +126,38 @@ class ReferredRouting:
                 "rule in spec.traffic.routeRef, or remove its backendRefs to hand it over",
             )
         return None
+
+    @property
+    def _left(self) -> Mapping[str, Any]:
+        """The route of Serin's own that split before the spec referred to a rule; it goes when that one is taken."""
+        return self.seen.live.get(f"HTTPRoute/{self.seen.name}", {})
+
+    @property
+    def _left_weights(self) -> Mapping[str, int]:
+        """Of its last rule, which takes callers without a cookie."""
+        found = (self._left.get("spec") or {}).get("rules") or ({},)
+        return {str(backend["name"]): int(backend.get("weight", 1)) for backend in found[-1].get("backendRefs") or ()}
+
+    def _is_left(self, weight: int | None) -> bool:
+        """Whether it gives the candidate more than that; for None, whether it names the candidate at all."""
+        candidate = self.seen.status.candidate
+        given = self._left_weights.get(candidate.revision) if candidate is not None else None
+        return given is not None and (weight is None or given > weight)
+
+    def _left_manifest(self, split: Split) -> dict[str, Any]:
+        """That route with another split, at the Gateways where it is."""
+        kept = {
+            field: self._left["spec"][field] for field in ("parentRefs", "hostnames") if field in self._left["spec"]
+        }
+        return manifests.owned(
+            self.seen,
+            {
+                "apiVersion": manifests.GATEWAY_API,
+                "kind": "HTTPRoute",
+                "metadata": {"name": self.seen.name},
+                "spec": {**kept, "rules": rules.of(split, None)},
+            },
+        )
 
     @property
     def _reference(self) -> RouteReference:
