@@ -7,7 +7,7 @@ so what is written is what was read with that one rule changed, and it holds onl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,7 +135,7 @@ class ReferredRouting:
     @property
     def _left_weights(self) -> Mapping[str, int]:
         """Of its last rule, which takes callers without a cookie."""
-        found = (self._left.get("spec") or {}).get("rules") or ({},)
+        found: Sequence[Mapping[str, Any]] = (self._left.get("spec") or {}).get("rules") or ({},)
         return {str(backend["name"]): int(backend.get("weight", 1)) for backend in found[-1].get("backendRefs") or ()}
 
     def _is_left(self, weight: int | None) -> bool:
