@@ -63,6 +63,7 @@ check: setup ## Format, lint, types, imports, generated files, unit tests: under
 test: check cluster ## Set up everything and pass every test; the cluster is ended afterwards
 	@status=0; $(RUN)pytest -m slow tests/unit || status=$$?; \
 		$(RUN)pytest tests/cluster tests/e2e || status=$$?; \
+		$(RUN)pytest tests/conformance -m "required or not cluster" --brief || status=$$?; \
 		$(RUN)serin cluster down; exit $$status
 
 .PHONY: conformance
@@ -70,7 +71,13 @@ conformance: cluster ## Ask the local cluster's gateway for every behaviour that
 	@$(RUN)pytest -q tests/conformance
 
 .PHONY: bench
-bench: setup ## Long series: 6,000 simulated roll-outs per row
+bench: cluster ## Long series: every transition under load, peers beside it, 6,000 simulated roll-outs per row
+	@$(RUN)python -m tests.bench.traffic
+	@$(RUN)python -m tests.bench.traffic.rollbacks
+	@$(RUN)python -m tests.bench.traffic.flagger
+	@$(RUN)serin cluster down
+	@$(RUN)python -m tests.bench.serve_callers
+	@$(RUN)python -m tests.bench.mirror_traffic
 	@$(RUN)python -m tests.bench.simulate_rollouts
 
 .PHONY: format
