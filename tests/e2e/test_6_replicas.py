@@ -1,4 +1,4 @@
-"""Without a gateway: kube-proxy draws a pod for each connection, and callers keep theirs or make a new one each time."""
+"""Without a gateway: kube-proxy draws a pod for each connection, and callers keep theirs or make one each time."""
 
 from __future__ import annotations
 

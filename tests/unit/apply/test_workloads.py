@@ -171,6 +171,29 @@ async def test_weights_are_read_back(api: FakeApi, applier: Applier) -> None:
     assert [seen.method for seen in api.requests] == ["GET", "PATCH", "GET"]
 
 
+def service(revision: str | None) -> SetWeights:
+    selector = {"serin.dev/deployment": "m"} | ({"serin.dev/revision": revision} if revision else {})
+    metadata = {"namespace": "default", "name": "m", "ownerReferences": [owner()]}
+    manifest = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"selector": selector}}
+    return SetWeights(manifest, {"m-1": 100}, None, narrowing=True)
+
+
+async def test_a_service_that_splits_is_read_back(api: FakeApi, applier: Applier) -> None:
+    assert await carry_out(applier, service("m-1")) == Applied()
+    assert await carry_out(applier, service(None)) == Applied()
+    assert (api.get("services", "m") or {})["spec"]["selector"] == {"serin.dev/deployment": "m"}
+
+
+async def test_a_label_that_someone_else_adds_to_the_selector_is_noticed(api: FakeApi, applier: Applier) -> None:
+    await carry_out(applier, service(None))
+    standing = api.get("services", "m") or {}
+    standing["spec"]["selector"]["serin.dev/revision"] = "m-1"
+    api.put("services", standing)
+    outcome = await carry_out(applier, service(None))
+    assert isinstance(outcome, Waiting)
+    assert outcome.reason == "WeightsNotHeld"
+
+
 async def test_weights_that_something_else_changed_are_not_taken_for_set(api: FakeApi, applier: Applier) -> None:
     class Meddler(FakeApi):
         def _existing(self, plural: str, namespace: str, name: str) -> dict[str, Any]:

@@ -107,9 +107,9 @@ async def test_only_what_the_deployment_controls_is_live(api: FakeApi, observer:
 
 async def test_a_spec_that_cannot_be_read(api: FakeApi, observer: Observer) -> None:
     deployment(api)
-    (api.get("modeldeployments", "m") or {})["spec"] = {"model": {"uri": "pvc://m"}}
+    (api.get("modeldeployments", "m") or {})["spec"] = {"traffic": {}}
     seen = await seen_by(observer)
-    assert (seen.spec, seen.spec_error) == (None, "spec.traffic: Field required")
+    assert (seen.spec, seen.spec_error) == (None, "spec.model: Field required")
 
 
 async def test_a_revision_that_cannot_be_read_stops_decisions(api: FakeApi, observer: Observer) -> None:
@@ -182,6 +182,36 @@ async def test_pods_are_polled_while_a_cohort_is_open_and_while_they_are_on_thei
     answers = (await seen_by(observer)).stats
     assert {answer.revision for answer in answers} == {"m-0", "m-1", "m-2"}
     assert all("cannot be reached" in (answer.error or "") for answer in answers)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "candidate", "asked"),
+    [
+        ("a candidate that warms up takes no connection", {"step": -1}, False),
+        ("one that has begun: its pods are told the cohort, and its end", {"step": 0}, True),
+        ("one whose trial has ended: its callers are sent away", {"step": -1, "outcome": "Aborted"}, True),
+        ("none", None, False),
+    ],
+)
+async def test_without_a_gateway_pods_are_asked_as_long_as_they_must_be_told_something(
+    api: FakeApi, observer: Observer, sentence: str, candidate: dict[str, Any] | None, asked: bool
+) -> None:
+    arms: dict[str, Any] = {"stable": {"revision": "m-1"}}
+    uid = deployment(api, **arms, **({"candidate": {"revision": "m-2"} | candidate} if candidate else {}))
+    (api.get("modeldeployments", "m") or {})["spec"].pop("traffic", None)
+    for revision in ("m-1", "m-2") if candidate else ("m-1",):
+        marks = {"serin.dev/purpose": "serve", "serin.dev/revision": revision}
+        owned(api, "pods", f"{revision}-x", uid, marks, status={"phase": "Running", "podIP": "10.0.0.1"})
+    assert bool((await seen_by(observer)).stats) is asked, sentence
+
+
+async def test_the_endpoints_of_the_service_that_splits_are_told_by_pod(api: FakeApi, observer: Observer) -> None:
+    deployment(api)
+    labels = {"serin.dev/deployment": "m", "kubernetes.io/service-name": "m"}
+    ready = [{"addresses": [f"10.0.0.{n}"], "targetRef": {"uid": f"pod-{n}"}, "conditions": {}} for n in (2, 1)]
+    ending = {"addresses": ["10.0.0.3"], "targetRef": {"uid": "pod-3"}, "conditions": {"terminating": True}}
+    api.put("endpointslices", {"metadata": {"name": "m-x", "labels": labels}, "endpoints": [*ready, ending]})
+    assert (await seen_by(observer)).apex_endpoints == ("pod-1", "pod-2")
 
 
 async def test_stables_profile_is_asked_for_until_the_candidate_has_it(api: FakeApi, observer: Observer) -> None:
