@@ -13,6 +13,7 @@ pytestmark = pytest.mark.slow
 
 ONE, TWO, THREE = "pvc://models/1", "pvc://models/2", "pvc://models/3"
 QUICK = {"rollout": {"steps": [{"weight": 50, "for": "2s"}]}}
+WARM = QUICK | {"watch": {"keepWarm": "1h"}}
 JUDGED = {
     "rollout": {"steps": [{"weight": 50, "for": "1h"}]},
     "gates": {"accuracy": {"maxDrop": 0.05}},
@@ -176,6 +177,47 @@ async def test_wherever_the_process_dies_a_first_deployment_ends_the_same(make: 
         assert bench.starts == 2, f"it was to die after write {k}"
         assert bench.outcome() == expected, f"killed after write {k} of {writes}"
         await bench.end()
+
+
+async def go_back(bench: Bench) -> None:
+    """Back to the first revision, while it is warm."""
+    bench.requests_per_pass = 400
+    await stable(bench, ONE, **WARM)
+    await bench.rest(5)
+
+
+@pytest.mark.timeout(300)
+async def test_wherever_the_process_dies_a_warm_revision_comes_back_without_a_trial(make: Make) -> None:
+    stood = await make()
+    await stable(stood, ONE, **WARM)
+    await stable(stood, TWO, **WARM)
+    await stood.rest(8)
+    undisturbed = await after(make, stood)
+    await go_back(undisturbed)
+    expected, writes = undisturbed.outcome(), undisturbed.killer.writes
+    assert [entry["outcome"] for entry in undisturbed.status["history"]] == ["Returned", "Promoted", "Promoted"]
+    for k in range(1, writes + 1):
+        bench = await after(make, stood, Killer(after=k))
+        await go_back(bench)
+        assert bench.starts == 2, f"it was to die after write {k}"
+        assert bench.outcome() == expected, f"killed after write {k} of {writes}"
+        await bench.end()
+
+
+async def test_without_surge_the_pods_of_both_arms_are_never_more_than_before(make: Make) -> None:
+    spec = {"serving": {"replicas": 3}, "rollout": {"steps": [{"weight": 50, "for": "2s"}], "surge": "NoSurge"}}
+    bench = await make()
+    await stable(bench, ONE, **spec)
+    bench.requests_per_pass = 50
+    bench.ask_for(TWO, **spec)
+    most = 0
+    for _ in range(60):
+        await bench.once()
+        workloads = [item for (kind, _, _), item in bench.api.objects.items() if kind == "deployments"]
+        most = max(most, sum(item["spec"]["replicas"] for item in workloads))
+    assert bench.serving_uri() == TWO
+    assert most == 3
+    assert [item["spec"]["replicas"] for item in workloads] == [3]
 
 
 @pytest.mark.parametrize("plural", ["httproutes", "modeldeployments", "modelrevisions", "deployments"])
