@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from tests.support.world import Behaviour, KilledError, ReplyLostError, Traffic, World, a_spec, a_world, uri
 from tests.unit.decide.watched import Watched
 
+from serin_operator.decide.observation import ParentProbe
+
 STEPS = [{"weight": 5, "for": "5s"}, {"weight": 25, "for": "5s"}, {"weight": 50, "for": "5s"}]
 OTHER_STEPS = [{"weight": 10, "for": "3s"}, {"weight": 30, "for": "8s"}]
 LAST_VERSION = 9
@@ -78,6 +80,17 @@ def traffic(watched: Watched, requests: float, labels: float) -> None:
     watched.world.traffic = Traffic(requests_per_second=requests, label_share=labels)
 
 
+def gateway_splits(watched: Watched, share: float | None, behind: float) -> None:
+    """The gateway splits otherwise than it is told, or in part as it was told before."""
+    watched.world.gateway_share, watched.world.gateway_behind = share, behind
+
+
+def gateway_leads(watched: Watched, answered: str | None) -> None:
+    """What the gateway answers to the probe: the truth, nothing, or another answer."""
+    says = None if answered is None else ParentProbe("shop/public", 0, answered, None if answered else "no address")
+    watched.world.gateway_says = says
+
+
 def model(watched: Watched, version: int, accuracy: float, error_rate: float, ill: bool) -> None:
     watched.world.models[uri(version)] = Behaviour(accuracy, error_rate, never_ready=ill)
 
@@ -129,6 +142,8 @@ ACTS = st.one_of(
     act("edit the route", edit, weight=st.sampled_from([0, 3, 30, 100])),
     act("delete the route", lambda watched: watched.world.delete_route()),
     act("gateway", move_gateway, state=st.sampled_from(["no API", "missing", "silent", "refuses", "well"])),
+    act("gateway splits", gateway_splits, share=st.sampled_from([None, 0.02, 0.9]), behind=st.sampled_from([0.0, 0.3])),
+    act("gateway leads", gateway_leads, answered=st.sampled_from([None, "", "404 without a revision"])),
     act("traffic", traffic, requests=st.sampled_from([0.0, 10.0, 400.0]), labels=st.sampled_from([0.0, 0.5, 1.0])),
     act(
         "model",
@@ -158,6 +173,8 @@ def stop_the_faults(watched: Watched) -> None:
     """
     world = watched.world
     move_gateway(watched, "well")
+    gateway_splits(watched, None, 0.0)
+    gateway_leads(watched, None)
     world.traffic = Traffic(requests_per_second=400.0)
     world.models = {name: Behaviour(accuracy=1.0) for name in world.models}
     world.change(a_spec(LAST_VERSION, rollout={"steps": STEPS}))

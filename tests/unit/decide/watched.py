@@ -8,7 +8,7 @@ from tests.support.world import World
 
 from serin_operator.api.deployment import ModelDeploymentStatus
 from serin_operator.decide import manifests, policy
-from serin_operator.decide.observation import Observation
+from serin_operator.decide.observation import PROBES_IN_A_ROW, Observation
 from serin_operator.decide.plan import Plan, SetWeights
 from serin_operator.decide.rollout import decide
 
@@ -33,6 +33,7 @@ class Watched:
         assert not self.twice or decide(seen) == plan, "the same observation gives the same plan"
         _check_route_writes(seen, plan)
         _check_promotion(seen, plan)
+        _check_confirmation(seen, plan)
         _check_status(plan)
         for revision in condemned:
             after = world.weights().get(revision, 0)
@@ -115,6 +116,19 @@ def _check_route_writes(seen: Observation, plan: Plan) -> None:
         recorded = candidate.weight if candidate is not None else 0
         given = sum(weight for name, weight in write.weights.items() if name != stable.revision)
         assert given <= recorded, "the route never gives more than status said before the pass"
+
+
+def _check_confirmation(seen: Observation, plan: Plan) -> None:
+    """No step is begun on a gateway that leads elsewhere, and none is left under a split that is wrong."""
+    before, after = seen.status.candidate, plan.status.candidate
+    if before is None or after is None or after.step <= before.step or after.revision != before.revision:
+        return
+    if before.step < 0 and seen.probe is not None and seen.probe.parents:
+        answered = [parent for parent in seen.probe.parents if parent.unknown is None]
+        assert all(parent.in_a_row == PROBES_IN_A_ROW for parent in answered), "a step begins where nothing leads"
+    wrong = before.split is not None and before.split.answer == "Wrong"
+    # Under changed steps the same weight may have a higher number.
+    assert not wrong or after.policy != before.policy, "a step is left under a wrong split"
 
 
 def _check_promotion(seen: Observation, plan: Plan) -> None:
