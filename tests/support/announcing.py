@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from serin_operator.apply.announcements import Announcer
 from serin_operator.decide.plan import Announce
+from tests.support.toy_cluster import ToyCluster
 
 
 class SilentAnnouncer(Announcer):
@@ -17,3 +18,17 @@ class SilentAnnouncer(Announcer):
     async def send(self, deployment_uid: str, actions: Sequence[Announce]) -> None:  # noqa: ARG002
         """Remember."""
         self.sent.extend(actions)
+
+
+class ToyAnnouncer(SilentAnnouncer):
+    """Tells the pods of a toy cluster."""
+
+    def __init__(self, cluster: ToyCluster) -> None:
+        super().__init__()
+        self._cluster = cluster
+
+    async def send(self, deployment_uid: str, actions: Sequence[Announce]) -> None:
+        """Each pod takes what is later than what it holds."""
+        await super().send(deployment_uid, actions)
+        for action in actions:
+            self._cluster.tell(action.announcement)

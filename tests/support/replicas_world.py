@@ -7,13 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tests.support.world import Behaviour, Counts, OvertakenError, Pod, World, a_spec, is_phase
-
 from serin_contract import labels
 from serin_contract.announcements import Announced, Announcement
 from serin_contract.stats import CohortStats, LabelCounts, PodStats
 from serin_operator.decide.observation import Observation, PodFacts, StatsAnswer
 from serin_operator.decide.plan import Action, Announce, SetWeights
+from tests.support.world import Behaviour, Counts, OvertakenError, Pod, World, a_spec, is_phase
 
 KEPT_CONNECTIONS = 60
 """Callers who keep their connection; as many requests again come on connections of their own."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from serin_contract import profile, startup
+from serin_contract.announcements import Announced, Announcement
 from serin_contract.profile import PredictionBins, Profile
 from serin_contract.stats import CohortStats, LabelCounts, PodStats
 from serin_operator.decide.observation import PodFacts, StatsAnswer
@@ -26,6 +27,7 @@ class Counter:
 
     requests: int = 0
     failed: int = 0
+    connections: int = 0
     labels: dict[str, list[float]] = field(default_factory=lambda: defaultdict(lambda: [0.0, 0.0]))
 
 
@@ -38,6 +40,8 @@ class ToyCluster:
         """By the bundle's URI."""
         self.broken: set[str] = set()
         """URIs whose pods never get ready."""
+        self.told: dict[str, Announcement] = {}
+        """What each pod holds, by its UID."""
         self._random = random.Random(seed)
         self._counted: dict[str, dict[str, Counter]] = defaultdict(lambda: defaultdict(Counter))
 
@@ -67,6 +71,43 @@ class ToyCluster:
                 for name in self._random.choices(list(arms), weights, k=requests):
                     self._serve(name, split.cohort, arms, stable, right[name])
 
+    def tell(self, announcement: Announcement) -> None:
+        """A pod takes only what is later than what it holds."""
+        held = self.told.get(announcement.pod_uid)
+        if held is None or held.sequence < announcement.sequence:
+            self.told[announcement.pod_uid] = announcement
+
+    def connections(self, requests: int) -> None:
+        """So many requests through each deployment's own Service, each on a connection of its own, and labelled."""
+        for service in self._all("services"):
+            metadata, selector = service["metadata"], service["spec"]["selector"]
+            if "serin.dev/revision" in metadata["labels"] or self.api.get("httproutes", metadata["name"]) is not None:
+                continue
+            pods = [pod for pod in self._running() if selector.items() <= pod["metadata"]["labels"].items()]
+            assert pods or not requests, f"the Service {metadata['name']} leads to no ready pod"
+            for pod in self._random.choices(pods, k=requests) if requests else ():
+                self._connect(pod, self._random.choice(pods))
+
+    def _connect(self, pod: Json, feedback: Json) -> None:
+        """One request, and its label at a pod of either arm."""
+        arm, told = pod["metadata"]["labels"]["serin.dev/revision"], self.told.get(pod["metadata"]["uid"])
+        if told is None or not told.cohort:
+            return
+        counter = self._counted[pod["metadata"]["uid"]][told.cohort]
+        counter.requests += 1
+        counter.connections += 1
+        counts = self._counted[feedback["metadata"]["uid"]][told.cohort].labels[arm]
+        counts[0] += 1.0
+        counts[1] += float(self._random.random() < self.accuracy[self.uri(arm)])
+
+    def _running(self) -> list[Json]:
+        return [
+            item
+            for item in self._all("pods")
+            if item["metadata"]["labels"].get("serin.dev/purpose") == "serve"
+            and item["status"]["conditions"][0]["status"] == "True"
+        ]
+
     def _serve(self, arm: str, cohort: str, arms: dict[str, list[Json]], stable: str, right: float) -> None:
         """One request, and its label at one of stable's pods."""
         self._counted[self._random.choice(arms[arm])["metadata"]["uid"]][cohort].requests += 1
@@ -85,12 +126,15 @@ class ToyCluster:
                 requests=counter.requests,
                 predictions=float(counter.requests),
                 rows=counter.requests,
+                connections=counter.connections,
                 labels={arm: LabelCounts(*counts) for arm, counts in counter.labels.items()},
             )
             for cohort, counter in self._counted[uid].items()
         }
+        told = self.told.get(uid)
+        held = Announced(told.sequence, told.cohort, told.refuse_connections) if told is not None else None
         # Only revisions that no route names any more are asked for their calm, and here nobody goes past the route.
-        return PodStats(revision, uid, "start-1", cohorts=cohorts, idle_seconds=60.0)
+        return PodStats(revision, uid, "start-1", cohorts=cohorts, idle_seconds=60.0, announced=held)
 
     def _all(self, plural: str) -> list[Json]:
         return [item for (kind, _, _), item in list(self.api.objects.items()) if kind == plural]
@@ -207,7 +251,7 @@ class ToyPoller:
         self._cluster = cluster
 
     def located(self, pod: SeenPod) -> PodFacts:
-        return pod.facts
+        return replace(pod.facts, origin=f"http://{pod.facts.uid}:8081")
 
     async def stats(self, pods: Iterable[SeenPod]) -> tuple[StatsAnswer, ...]:
         facts = [pod.facts for pod in pods if pod.facts.purpose == "serve"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kubernetes.aio.client.api_client import ApiClient
-from tests.support.announcing import SilentAnnouncer
+from tests.support.announcing import ToyAnnouncer
 from tests.support.fake_api import FakeApi, serving
 from tests.support.toy_cluster import ToyCluster, ToyPoller
 
@@ -86,7 +86,7 @@ class Bench:
             lambda uid: OwnKeys(rings.fingerprint(uid), rings.applied(uid)),
             lambda: self.now,
         )
-        applier, reporter = Applier(kube, rings, SilentAnnouncer()), Reporter(kube, self.metrics, "operator-1")
+        applier, reporter = Applier(kube, rings, ToyAnnouncer(self.cluster)), Reporter(kube, self.metrics, "operator-1")
         return Parts(observer, decide, applier, reporter, held, Recorder(self.record_dir))
 
     async def end(self) -> None:
@@ -128,6 +128,7 @@ class Bench:
         """The world moves on, then one pass; a death starts a new process."""
         self.cluster.tick()
         self.cluster.traffic(self.requests_per_pass)
+        self.cluster.connections(self.requests_per_pass)
         if self._parts is None:
             self._parts = await self.start()
         try:
