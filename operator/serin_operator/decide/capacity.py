@@ -165,11 +165,21 @@ def left_to(situation: Situation, candidate: CandidateStatus, since: str | None)
     full, ready = whole(situation, candidate), situation.seen.ready(situation.stable.revision)
     if weight == 0 or ready >= full or situation.seen.ready(candidate.revision) == 0:
         return 0
+    if situation.policy.surge_budget is None and _bears(weight, ready, full):
+        return 0
     if ready > 0 and _is_stuck(situation, since):
         ready += 1
     if situation.routing.mode == "Replicas":
         return 0 if ready >= full else weight
     return min(weight, 100 - 100 * ready // full)
+
+
+def _bears(weight: int, ready: int, full: int) -> bool:
+    """Whether stable, which was never scaled down, takes the rest at once though some of its pods are missing.
+
+    A rejected candidate is wrong, a stable with more to do is slow: for a while, and by no more than a half.
+    """
+    return 4 * ready >= 3 * full or 2 * weight * full <= 100 * ready
 
 
 def _is_stuck(situation: Situation, since: str | None) -> bool:
