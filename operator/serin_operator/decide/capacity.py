@@ -9,6 +9,10 @@ from serin_operator.api.deployment import CandidateStatus, PreviousStatus
 from serin_operator.decide import manifests, timestamps
 from serin_operator.decide.draft import Draft, Situation
 
+SURE = 2
+"""Pods of a candidate at least, where stable has as many: the end of a lone one costs its callers errors until the
+weight is 0, and a node's drain ends pods without asking."""
+
 PATIENCE_SECONDS = 30.0
 """How long an ended candidate waits for stable's next pod before it makes room for it at its callers' cost."""
 
@@ -58,9 +62,9 @@ def _by_weight(full: int, total: int | None, weight: int) -> Pods:
 
     Where the two together are one pod too many, it comes from the arm whose other pods have the less to carry then.
     """
-    candidate = max(1, math.ceil(weight * full / 100))
     if total is None:
-        return Pods(full, candidate)
+        return Pods(full, max(min(full, SURE), math.ceil(weight * full / 100)))
+    candidate = max(1, math.ceil(weight * full / 100))
     stable = max(1, math.ceil((100 - weight) * full / 100))
     if candidate + stable <= total:
         return Pods(min(full, total - candidate), candidate)

@@ -33,11 +33,12 @@ def a_situation(replicas: int, rollout: dict[str, Any], **changes: Any) -> Situa
 @pytest.mark.parametrize(
     ("sentence", "rollout", "replicas", "weight", "stable", "candidate"),
     [
-        ("stable stays whole", SURGE, 4, 25, 4, 1),
+        ("stable stays whole, and a second pod stands by the first", SURGE, 4, 25, 4, 2),
         ("a share of a pod is a pod", SURGE, 10, 25, 10, 3),
         ("both are whole at the promotion", SURGE, 4, 100, 4, 4),
         ("at least one, whatever the weight", SURGE, 1, 1, 1, 1),
-        ("a shadow has one", SURGE, 4, 0, 4, 1),
+        ("a shadow has two", SURGE, 4, 0, 4, 2),
+        ("where stable has one the candidate has one", SURGE, 1, 25, 1, 1),
         ("nothing is added: stable gives one", NO_SURGE, 4, 5, 3, 1),
         ("half and half", NO_SURGE, 4, 50, 2, 2),
         ("the larger arm gives the odd pod", NO_SURGE, 10, 25, 7, 3),

@@ -178,7 +178,7 @@ def test_keys_come_first_where_this_process_has_not_written_them() -> None:
 @pytest.mark.parametrize(
     ("sentence", "step", "weight", "on_route", "pods"),
     [
-        ("warming up, it has what the first step needs", -1, 0, 0, 1),
+        ("warming up, it has what the first step needs, and a second to stand by", -1, 0, 0, 2),
         ("what its step needs", 2, 50, 50, 5),
         ("what its intent needs, before the route has it", 2, 50, 25, 5),
         ("what the route still gives it, after the intent has fallen", 0, 5, 50, 5),

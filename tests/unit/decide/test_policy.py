@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.support.builders import a_policy, parsed, situated
+from tests.support.builders import a_policy, parsed
 from tests.support.world import a_spec
 
 from serin_operator.decide import policy

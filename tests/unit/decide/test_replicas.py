@@ -367,6 +367,7 @@ def end_of(world: ReplicasWorld) -> dict[str, object]:
 STORIES = {"promoted": (Behaviour(), "Stable"), "rolled back": (Behaviour(accuracy=0.6), "RolledBack")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STORIES)
 @pytest.mark.parametrize("lands", [False, True])
 def test_the_operator_may_die_around_any_write(name: str, lands: bool) -> None:

@@ -69,6 +69,7 @@ def test_the_sentence_names_what_was_lost() -> None:
     assert nothing == "no mirrored request has been compared yet; 7 copies were dropped"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [0.95, 0.97])
 def test_a_candidate_within_the_limit_is_hardly_ever_rolled_back(at: float) -> None:
     rng, failed, runs = random.Random(7), 0, 200

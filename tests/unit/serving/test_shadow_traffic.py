@@ -95,6 +95,7 @@ def both_arms(stable: Running, candidate: Running, ring: KeyRing, parts: list[An
     return counted, candidate.stats()["cohorts"][cohort]
 
 
+@pytest.mark.slow
 def test_equal_models_agree_exactly_and_both_arms_count_the_same(
     stable: Running, equal: Running, ring: KeyRing
 ) -> None:
