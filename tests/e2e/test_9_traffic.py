@@ -1,4 +1,4 @@
-"""Callers at a constant rate through the main transitions: not one request is lost, and the split is the claimed one."""
+"""Callers at a constant rate through the main transitions: no request is lost, and the split is the claimed one."""
 
 from __future__ import annotations
 

@@ -46,8 +46,12 @@ class Client:
         self._host = host.encode()
         self._idle: list[_Connection] = []
 
-    async def send(self, method: bytes, path: bytes, body: bytes, *, fresh: bool = False) -> Response:
+    async def send(
+        self, method: bytes, path: bytes, body: bytes, *, fresh: bool = False, more: bytes = b""
+    ) -> Response:
         """Send one request and read its answer; the caller sets the time limit.
+
+        `more` are whole further header lines, each ended by CR LF.
 
         Raises:
             OSError: no connection.
@@ -58,7 +62,7 @@ class Client:
             connection = _Connection(*await asyncio.open_connection(self._address, self._port))
         head = b"%s %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n"
         connection.writer.write(
-            head % (method, path, self._host, len(body), b"Connection: close\r\n" if fresh else b"") + body
+            head % (method, path, self._host, len(body), more + (b"Connection: close\r\n" if fresh else b"")) + body
         )
         try:
             response = await _read(connection.reader)

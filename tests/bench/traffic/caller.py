@@ -32,6 +32,8 @@ class Settings(msgspec.Struct, frozen=True):
     """Requests a second, evenly spaced."""
     fresh_share: float = 0.2
     """Share of the requests that open a connection of their own."""
+    callers: int = 0
+    """So many callers who each keep the cookie that they are given; 0 keeps none."""
     seed: int = 1
 
 
@@ -47,6 +49,8 @@ class Request(msgspec.Struct, frozen=True, array_like=True):
     trouble: str
     """Why it failed, in words; empty where it was answered with 200."""
     fresh: bool
+    caller: int = -1
+    """Which caller it was, where they keep cookies."""
 
 
 class Caller:
@@ -59,6 +63,7 @@ class Caller:
         self._random = random.Random(settings.seed)
         self._bodies = [body.encode() for body in settings.bodies]
         self._tasks: set[asyncio.Task[None]] = set()
+        self._cookies: dict[int, str] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send at the rate; then wait for the last answers."""
@@ -81,21 +86,26 @@ class Caller:
     async def _ask(self, due: float) -> None:
         fresh = self._random.random() < self._settings.fresh_share
         body = self._bodies[self._random.randrange(len(self._bodies))]
-        answer = await self._try(body, fresh=fresh)
+        who = self._random.randrange(self._settings.callers) if self._settings.callers else -1
+        answer = await self._try(body, who, fresh=fresh)
         seconds = time.monotonic() - due
         revision, trouble = "", ""
         if isinstance(answer, str):
             trouble = answer
         else:
             revision = answer.headers.get("x-serin-revision", answer.headers.get("x-arm", ""))
+            if who >= 0 and "set-cookie" in answer.headers:
+                self._cookies[who] = answer.headers["set-cookie"].partition(";")[0]
             if answer.status != 200:
                 trouble = f"HTTP {answer.status}"
-        self.log.append(Request(time.time() - seconds, seconds, revision, trouble, fresh))
+        self.log.append(Request(time.time() - seconds, seconds, revision, trouble, fresh, who))
 
-    async def _try(self, body: bytes, *, fresh: bool) -> Response | str:
+    async def _try(self, body: bytes, who: int, *, fresh: bool) -> Response | str:
+        cookie = self._cookies.get(who)
+        more = f"Cookie: {cookie}\r\n".encode() if cookie else b""
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                return await self._client.send(b"POST", self._settings.path.encode(), body, fresh=fresh)
+                return await self._client.send(b"POST", self._settings.path.encode(), body, fresh=fresh, more=more)
         except TimeoutError:
             return "no answer in time"
         except (OSError, WireError) as error:
