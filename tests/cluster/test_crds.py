@@ -107,6 +107,13 @@ ACCEPTED = {
     "host names, one with a wildcard": (
         (f"{TRAFFIC}.hostnames", ["wine.example.com", "*.wine.example.com", "localhost"]),
     ),
+    "no gateway at all": (("spec", {"model": {"uri": "pvc://models"}}),),
+    "a rule of one's own route": ((TRAFFIC, {"routeRef": {"name": "front", "rule": "models"}}),),
+    "callers who stay with their arm": ((f"{TRAFFIC}.stickiness", {"cookie": "serin"}),),
+    "a shadow first, and agreement": (
+        (f"{ROLLOUT}.steps", [{"shadow": {"percent": 100}, "for": "1m"}, {"weight": 5, "for": "1m"}]),
+        ("spec.gates", {"agreement": {"min": 0.95}}),
+    ),
     "one step": ((f"{ROLLOUT}.steps", steps((10, "1s"))),),
     "rising steps": ((f"{ROLLOUT}.steps", steps((1, "90s"), (25, "1h30m"), (99, "2h"))),),
     "a deadline longer than its steps": (
@@ -174,7 +181,37 @@ REFUSED = {
         "operator Exists compares no value",
         [(f"{SERVING}.tolerations", [{"key": "a", "operator": "Exists", "value": "b"}])],
     ),
-    "no traffic": ("spec.traffic: Required value", [("spec", {"model": {"uri": "pvc://models"}})]),
+    "a route of Serin's own and one of yours": (
+        "name either parentRefs",
+        [(f"{TRAFFIC}.routeRef", {"name": "front", "rule": "models"})],
+    ),
+    "traffic that names no way": ("name either parentRefs", [(TRAFFIC, {"hostnames": ["wine.example.com"]})]),
+    "host names beside a route of yours": (
+        "host names stand in your own route",
+        [(TRAFFIC, {"routeRef": {"name": "front", "rule": "models"}, "hostnames": ["wine.example.com"]})],
+    ),
+    "stickiness in a route of yours": (
+        "stickiness needs rules of its own",
+        [(TRAFFIC, {"routeRef": {"name": "front", "rule": "models"}, "stickiness": {"cookie": "serin"}})],
+    ),
+    "a cookie's name with a space": ("should match", [(f"{TRAFFIC}.stickiness", {"cookie": "se rin"})]),
+    "a step that is both": (
+        "a step has either a weight or a shadow",
+        [(f"{ROLLOUT}.steps", [{"weight": 5, "shadow": {"percent": 5}, "for": "1m"}])],
+    ),
+    "a step that is neither": ("a step has either a weight or a shadow", [(f"{ROLLOUT}.steps", [{"for": "1m"}])]),
+    "a shadow alone": (
+        "at least one step must have a weight",
+        [(f"{ROLLOUT}.steps", [{"shadow": {"percent": 100}, "for": "1m"}])],
+    ),
+    "a shadow after callers have met the candidate": (
+        "only the first step may be a shadow",
+        [(f"{ROLLOUT}.steps", [{"weight": 5, "for": "1m"}, {"shadow": {"percent": 100}, "for": "1m"}])],
+    ),
+    "an agreement without a shadow": (
+        "gates.agreement compares answers on shadow traffic",
+        [("spec.gates", {"agreement": {"min": 0.95}})],
+    ),
     "no Gateway": ("should have at least 1 items", [(f"{TRAFFIC}.parentRefs", [])]),
     "a Gateway twice": (
         "each Gateway may be named once",
