@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.builders import observed, parsed
+from tests.support.builders import a_record, observed, parsed
 from tests.support.world import DIGEST, a_served_world, a_spec
 
 from serin_operator.api.deployment import CandidateStatus, ModelDeploymentStatus, StableStatus
@@ -162,6 +162,23 @@ def test_what_stands_in_the_way_is_said(
     made = routing(item, *others, **changes)
     assert (made.trouble() or (None,))[0] == reason
     assert made.available == (reason in (None, "GatewayMissing")), "what is not Serin's to write is not written"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "backend", "accepted", "reason"),
+    [
+        ("its owner's backend is not there: Serin's first write mends that", "not-there-yet", True, None),
+        ("one of Serin's own is not there", "wine-1", True, "RouteRefused"),
+        ("the route itself is refused", "not-there-yet", False, "RouteRefused"),
+    ],
+)
+def test_a_backend_that_serin_is_about_to_replace_is_no_trouble(
+    sentence: str, backend: str, accepted: bool, reason: str | None
+) -> None:
+    parent = ParentFacts("public", None, accepted, False, "BackendNotFound: no such Service")
+    facts = RouteFacts({backend: 1}, None, (parent,))
+    made = routing(ROUTE, route=facts, revisions=(a_record("wine-1"),))
+    assert (made.trouble() or (None,))[0] == reason, sentence
 
 
 def test_the_way_to_split_is_the_one_that_the_spec_asks_for() -> None:

@@ -96,6 +96,8 @@ class ReferredRouting:
 
     def trouble(self) -> tuple[str, str] | None:
         """The rule cannot be used, or its Gateways stand in the way."""
+        if self._awaits_backends:
+            return self._trouble()
         return self._trouble() or parents.trouble(self.seen, f"parentRefs of HTTPRoute {self._reference.name}")
 
     def shortfall(self) -> None:
@@ -126,6 +128,15 @@ class ReferredRouting:
                 "rule in spec.traffic.routeRef, or remove its backendRefs to hand it over",
             )
         return None
+
+    @property
+    def _awaits_backends(self) -> bool:
+        """Whether a refusal may be for backends that stand there only until Serin's first write."""
+        route = self.seen.route
+        ours = {revision.name for revision in self.seen.revisions}
+        if route is None or self.seen.missing_gateways or ours & set(route.weights):
+            return False
+        return all(parent.accepted is not False for parent in route.parents)
 
     @property
     def _left(self) -> Mapping[str, Any]:
