@@ -6,15 +6,11 @@ holds, the document names this pod, and its sequence number is higher than that 
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-
 import msgspec
 
+from serin_contract import seals
 from serin_contract.keys import KeyRing
 
-MAC_BYTES = 16
 ANNOUNCEMENT_BYTES_MAX = 64 * 1024
 _PERSON = b"serin-announce"
 
@@ -49,10 +45,6 @@ class Announcement(msgspec.Struct, frozen=True):
     shadow: ShadowOrder | None = None
 
 
-class ForgedError(ValueError):
-    """The document was not signed under a key of this deployment."""
-
-
 class Announced(msgspec.Struct, frozen=True):
     """What a pod says in its stats of the announcement that holds."""
 
@@ -68,29 +60,20 @@ class Announced(msgspec.Struct, frozen=True):
 def encode(announcement: Announcement, ring: KeyRing) -> tuple[bytes, str]:
     """The document as JSON, and the value of the header `http.ANNOUNCEMENT_MAC_HEADER`: key id and MAC."""
     body = msgspec.json.encode(announcement)
-    return body, f"{ring.current}.{_mac(ring.signing_key(), body)}"
+    return body, seals.seal(body, ring, _PERSON)
 
 
 def decode(body: bytes, mac: str, ring: KeyRing) -> Announcement:
     """Read a document whose MAC holds.
 
     Raises:
-        ForgedError: it is not signed by us.
+        seals.ForgedError: it is not signed by us.
         ValueError: it is too long or no announcement; the text never quotes it.
     """
     if len(body) > ANNOUNCEMENT_BYTES_MAX:
         raise ValueError(f"an announcement has at most {ANNOUNCEMENT_BYTES_MAX} bytes")
-    key_id, _, claimed = mac.partition(".")
-    key = ring.key(key_id)
-    if key is None or not hmac.compare_digest(_mac(key, body).encode(), claimed.encode()):
-        raise ForgedError("the signature of this announcement does not hold")
+    seals.check(body, mac, ring, _PERSON)
     try:
         return msgspec.json.decode(body, type=Announcement)
     except msgspec.MsgspecError as error:
         raise ValueError(f"not an announcement: {error}") from error
-
-
-def _mac(key: bytes, body: bytes) -> str:
-    """Keyed BLAKE2b (RFC 7693), told apart from other uses of the key by its person."""
-    digest = hashlib.blake2b(body, key=key, digest_size=MAC_BYTES, person=_PERSON).digest()
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -120,7 +120,7 @@ def caller_of(value: str, ring: KeyRing) -> Caller | None:
         return None
     text, _, claimed = value.rpartition(".")
     keys = (ring.key(key_id) for key_id in ring.keys)
-    if not any(key is not None and hmac.compare_digest(_mac(key, text), claimed) for key in keys):
+    if not any(key is not None and hmac.compare_digest(_mac(key, text).encode(), claimed.encode()) for key in keys):
         return None
     identity, _, mark = text.rpartition(".")
     return Caller(identity, mark)

@@ -6,16 +6,12 @@ candidate's answer, and stable never waits for it.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-
 import msgspec
 
+from serin_contract import seals
 from serin_contract.ids import Prediction
 from serin_contract.keys import KeyRing
 
-MAC_BYTES = 16
 NONCE_BYTES = 12
 BODY_BYTES_MAX = 1024 * 1024
 """A request with a larger body is not mirrored."""
@@ -43,34 +39,21 @@ class Mirrored(msgspec.Struct, frozen=True):
     """As in the order: two numbers a and b agree within tolerance · max(|a|, |b|)."""
 
 
-class ForgedError(ValueError):
-    """The message was not signed under a key of this deployment."""
-
-
 def encode(mirrored: Mirrored, ring: KeyRing) -> tuple[bytes, str]:
     """The message, and the value of the header `http.MIRRORED_MAC_HEADER`: key id and MAC."""
     data = msgspec.msgpack.encode(mirrored)
-    return data, f"{ring.current}.{_mac(ring.signing_key(), data)}"
+    return data, seals.seal(data, ring, _PERSON)
 
 
 def decode(data: bytes, mac: str, ring: KeyRing) -> Mirrored:
     """Read a message whose MAC holds.
 
     Raises:
-        ForgedError: it is not signed by us.
+        seals.ForgedError: it is not signed by us.
         ValueError: it is no mirrored request; the text never quotes it.
     """
-    key_id, _, claimed = mac.partition(".")
-    key = ring.key(key_id)
-    if key is None or not hmac.compare_digest(_mac(key, data), claimed):
-        raise ForgedError("the signature of this mirrored request does not hold")
+    seals.check(data, mac, ring, _PERSON)
     try:
         return msgspec.msgpack.decode(data, type=Mirrored)
     except msgspec.MsgspecError as error:
         raise ValueError(f"not a mirrored request: {error}") from error
-
-
-def _mac(key: bytes, data: bytes) -> str:
-    """Keyed BLAKE2b (RFC 7693), told apart from other uses of the key by its person."""
-    digest = hashlib.blake2b(data, key=key, digest_size=MAC_BYTES, person=_PERSON).digest()
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -8,8 +8,9 @@ from enum import StrEnum
 import msgspec
 
 from serin_contract import announcements
-from serin_contract.announcements import Announced, Announcement, ForgedError, ShadowOrder
+from serin_contract.announcements import Announced, Announcement, ShadowOrder
 from serin_contract.keys import KeyRing
+from serin_contract.seals import ForgedError
 from serin_serving.connections import Connection, Connections
 from serin_serving.counts import valid_cohort
 

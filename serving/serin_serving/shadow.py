@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from serin_contract import mirrored
 from serin_contract.ids import ROWS_MAX, Prediction
 from serin_contract.keys import KeyRing
-from serin_contract.mirrored import AGE_SECONDS_MAX, NONCE_BYTES, ForgedError, Mirrored
+from serin_contract.mirrored import AGE_SECONDS_MAX, NONCE_BYTES, Mirrored
+from serin_contract.seals import ForgedError
 from serin_serving.counts import Counts, valid_cohort
 from serin_serving.errors import RequestError
 from serin_serving.layout import Matrix

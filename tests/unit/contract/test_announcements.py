@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serin_contract import announcements
-from serin_contract.announcements import ANNOUNCEMENT_BYTES_MAX, Announcement, ForgedError, ShadowOrder
+from serin_contract.announcements import ANNOUNCEMENT_BYTES_MAX, Announcement, ShadowOrder
 from serin_contract.keys import derive_ring
+from serin_contract.seals import ForgedError
 from serin_contract.stats import PodStats
 from serin_contract.stats import decode as decode_stats
 from serin_contract.stats import encode as encode_stats

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.unit.serving.running import Case, Running, run
 
-from serin_contract import announcements, ids
+from serin_contract import announcements, ids, seals
 from serin_contract.announcements import ANNOUNCEMENT_BYTES_MAX, Announced, Announcement, ShadowOrder
 from serin_contract.keys import KeyRing, derive_ring
 from serin_serving.announced import AnnouncementReason, Announcements
@@ -104,9 +104,9 @@ def test_a_repeated_announcement_is_told_what_holds(announced: Running, ring: Ke
 
 
 ON_THE_WIRE = {
-    "no MAC": (b"{}", {}, 401, "the signature of this announcement does not hold"),
+    "no MAC": (b"{}", {}, 401, "the signature of this message does not hold"),
     "a MAC with letters of another alphabet": (
-        b"{}", {"x_serin_announcement_mac": "m2.\xe9"}, 401, "the signature of this announcement does not hold"
+        b"{}", {"x_serin_announcement_mac": "m2.\xe9"}, 401, "the signature of this message does not hold"
     ),
     "a body that is too long": (b" " * (ANNOUNCEMENT_BYTES_MAX + 1), {}, 413, "the body is larger than 65536 bytes"),
 }  # fmt: skip
@@ -121,7 +121,7 @@ def test_a_stranger_is_refused_with(announced: Running, name: str) -> None:
 
 def test_a_signed_body_that_is_no_announcement_is_malformed(announced: Running, ring: KeyRing) -> None:
     body = b'{"pod_uid":"pod-1"}'
-    signed = f"{ring.current}.{announcements._mac(ring.signing_key(), body)}"
+    signed = seals.seal(body, ring, announcements._PERSON)
     reply = announced.call("POST", "/serin/v1/announcement", body, stats=True, x_serin_announcement_mac=signed)
     assert reply.status == 400
     assert "missing required field `sequence`" in reply.error

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.serving.running import Running
 from tests.unit.serving.test_counts import counts
 
-from serin_contract import mirrored
+from serin_contract import mirrored, seals
 from serin_contract.keys import KeyRing, derive_ring
 from serin_contract.mirrored import Mirrored
 from serin_contract.stats import ShadowCounts
@@ -144,7 +144,7 @@ async def test_a_changed_byte_breaks_the_signature(ring: KeyRing) -> None:
 
 
 async def test_signed_bytes_that_are_no_message_are_refused(ring: KeyRing) -> None:
-    mac = f"{ring.current}.{mirrored._mac(ring.signing_key(), b'1')}"
+    mac = seals.seal(b"1", ring, mirrored._PERSON)
     assert await Candidate().take_bytes(b"1", mac, ring) == 400
 
 
