@@ -124,6 +124,7 @@ def test_the_operator_may_die_after_any_write(name: str) -> None:
         assert end_of(tell(story, world)) == end_of(undisturbed), f"died after write {writes}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STORIES)
 def test_the_answer_to_any_write_may_be_lost(name: str) -> None:
     story = STORIES[name]

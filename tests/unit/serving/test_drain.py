@@ -110,6 +110,7 @@ def until(condition: Any) -> None:
         threading.Event().wait(0.005)
 
 
+@pytest.mark.slow
 def test_a_drain_loses_no_request(wine: Case, keys_file: Path) -> None:
     with process(wine, keys_file, drain="1") as (ended, server):
         with Callers(server) as callers:
@@ -128,6 +129,7 @@ def test_a_drain_loses_no_request(wine: Case, keys_file: Path) -> None:
     assert callers.lost == []
 
 
+@pytest.mark.slow
 def test_a_second_signal_skips_the_wait(wine: Case, keys_file: Path) -> None:
     with process(wine, keys_file, drain="600") as (ended, server):
         ended.send_signal(signal.SIGTERM)
