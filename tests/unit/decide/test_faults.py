@@ -10,6 +10,8 @@ import pytest
 from tests.support.world import Behaviour, KilledError, ReplyLostError, Traffic, World, a_served_world, a_spec, uri
 from tests.unit.decide.watched import Watched
 
+pytestmark = pytest.mark.slow
+
 STEPS = [{"weight": 5, "for": "4s"}, {"weight": 50, "for": "4s"}]
 PASSES_MAX = 150
 SETTLED_PASSES = 6

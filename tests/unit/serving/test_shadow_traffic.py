@@ -20,6 +20,8 @@ from serin_bundle import package
 from serin_contract.announcements import ShadowOrder
 from serin_contract.keys import KeyRing
 
+pytestmark = pytest.mark.slow
+
 ROWS = load_wine().data
 DEADLINE_SECONDS = 20.0
 
