@@ -13,7 +13,7 @@ from serin_contract.announcements import Announced, Announcement, ShadowOrder
 from serin_operator.api.deployment import CandidateStatus
 from serin_operator.decide import shadow, timestamps
 from serin_operator.decide.draft import Draft, Situation
-from serin_operator.decide.observation import Observation, PodFacts
+from serin_operator.decide.observation import PodFacts
 from serin_operator.decide.plan import Announce
 
 NO_COHORT = ""
@@ -58,7 +58,7 @@ def announcements(situation: Situation, draft: Draft) -> tuple[Announce, ...]:
 
     They belong after what narrows and never stand in a pass that widens: what they tell rests on what stands.
     """
-    held = held_by(situation.seen)
+    held = situation.seen.announced
     wishes = {pod.uid: (pod, _wish(situation, draft, pod, held[pod.uid])) for pod in _told(situation, held)}
     joins = any(_is_joining(wish, held[uid]) for uid, (_, wish) in wishes.items())
     return tuple(
@@ -68,27 +68,20 @@ def announcements(situation: Situation, draft: Draft) -> tuple[Announce, ...]:
     )
 
 
-def held_by(seen: Observation) -> Held:
-    """What every pod holds that could be asked."""
-    return {answer.pod_uid: answer.stats.announced for answer in seen.stats if answer.stats is not None}
-
-
 def uninformed(situation: Situation, candidate: CandidateStatus, stable: str) -> tuple[str, ...]:
     """Names of ready pods of both arms that do not say that they count in the candidate's cohort."""
-    held = held_by(situation.seen)
-    pods = (*situation.seen.serving_pods(stable), *situation.seen.serving_pods(candidate.revision))
+    held = situation.seen.announced
+    pods = (*situation.seen.ready_pods(stable), *situation.seen.ready_pods(candidate.revision))
     return tuple(
         pod.name
         for pod in pods
-        if pod.ready
-        and not pod.terminating
-        and ((said := held.get(pod.uid)) is None or said.cohort != candidate.cohort or said.refuse_connections)
+        if (said := held.get(pod.uid)) is None or said.cohort != candidate.cohort or said.refuse_connections
     )
 
 
 def is_uneven(situation: Situation, candidate: CandidateStatus, stable: str) -> bool:
     """Whether pods that count in one cohort began at different times, so that their sums tell nothing of the split."""
-    held = held_by(situation.seen)
+    held = situation.seen.announced
     pods = (*situation.seen.serving_pods(stable), *situation.seen.serving_pods(candidate.revision))
     told = [said.sequence for pod in pods if (said := held.get(pod.uid)) is not None and not pod.terminating]
     return bool(told) and max(told) - min(told) > 1000 * UNEVEN_SECONDS

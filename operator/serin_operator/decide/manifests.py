@@ -12,6 +12,7 @@ from serin_contract import http, labels
 from serin_operator.api.revision import ModelRevisionSpec
 from serin_operator.decide import identity
 from serin_operator.decide.observation import Observation
+from serin_operator.decide.plan import SetWeights
 
 APPLIED_ANNOTATION = "serin.dev/applied"
 """Hash of the manifest as last applied: tells a field that is no longer wanted from one that never was."""
@@ -31,6 +32,16 @@ def key(manifest: Mapping[str, Any]) -> str:
 def stands(live: Mapping[str, Mapping[str, Any]], manifest: Mapping[str, Any]) -> bool:
     """Whether the wanted object is there as wanted; the server's own defaults do not count against it."""
     return contains(live.get(key(manifest), {}), manifest)
+
+
+def set_weights(
+    seen: Observation, manifest: dict[str, Any], weights: Mapping[str, int], cohort: str | None, *, narrowing: bool
+) -> SetWeights:
+    """The write of what splits; one that widens holds only for the object that was seen."""
+    version = seen.live.get(key(manifest), {}).get("metadata", {}).get("resourceVersion")
+    if version and not narrowing:
+        manifest["metadata"]["resourceVersion"] = version
+    return SetWeights(manifest, weights, cohort, narrowing)
 
 
 def contains(have: Any, want: Any) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from serin_contract.announcements import Announced
 from serin_contract.stats import PodStats
 from serin_operator.api.deployment import ModelDeploymentSpec, ModelDeploymentStatus
 from serin_operator.api.revision import ModelRevisionSpec, ModelRevisionStatus
@@ -205,6 +206,15 @@ class Observation:
     def serving_pods(self, revision: str) -> tuple[PodFacts, ...]:
         """The serving pods of that revision, terminating ones included."""
         return tuple(pod for pod in self.pods if pod.revision == revision and pod.purpose == "serve")
+
+    def ready_pods(self, revision: str) -> tuple[PodFacts, ...]:
+        """Those of them that are ready and not on their way out."""
+        return tuple(pod for pod in self.serving_pods(revision) if pod.ready and not pod.terminating)
+
+    @property
+    def announced(self) -> Mapping[str, Announced | None]:
+        """The announcement that each pod holds, by UID, of the pods whose stats could be read."""
+        return {answer.pod_uid: answer.stats.announced for answer in self.stats if answer.stats is not None}
 
     def ready(self, revision: str) -> int:
         """Ready endpoints of that revision."""

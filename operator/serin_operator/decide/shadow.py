@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
+
 from serin_contract.announcements import Announced, ShadowOrder
 from serin_operator.api.deployment import CandidateStatus, Phase
 from serin_operator.decide import timestamps
@@ -35,13 +37,8 @@ def order(situation: Situation, candidate: CandidateStatus | None, held: Announc
         tolerance=situation.policy.agreement.tolerance if situation.policy.agreement is not None else 0.0,
     )
     if held is not None and held.shadow_until is not None and held.shadow_until - situation.now > RENEW_SECONDS:
-        return replace_until(wanted, held.shadow_until)
+        return msgspec.structs.replace(wanted, until=held.shadow_until)
     return wanted
-
-
-def replace_until(wanted: ShadowOrder, until: float) -> ShadowOrder:
-    """The same order with another end."""
-    return ShadowOrder(wanted.cohort, wanted.percent, wanted.targets, until, wanted.tolerance)
 
 
 def sends(held: Announced | None, wanted: ShadowOrder | None) -> bool:
@@ -81,10 +78,7 @@ def holds(trial: Trial) -> Draft | None:
     gate = next((gate for gate in trial.gates if gate.name == AGREEMENT), None)
     if gate is None or gate.mode != "Enforce" or gate.verdict == "Pass":
         return None
-    draft = trial.draft(Phase.Holding, gate.verdict, f"{where}, held by {gate.name}: {gate.message}")
-    if trial.situation.seen.status.phase != Phase.Holding:
-        draft = draft.with_event("Normal", f"Holding{gate.verdict}", draft.message, "Hold")
-    return draft
+    return trial.held(where, gate)
 
 
 def _percent(trial: Trial) -> int:
@@ -92,14 +86,12 @@ def _percent(trial: Trial) -> int:
 
 
 def _targets(situation: Situation, revision: str) -> list[str]:
-    pods = situation.seen.serving_pods(revision)
-    return sorted(pod.origin.partition("://")[2] for pod in pods if pod.origin and pod.ready and not pod.terminating)
+    pods = situation.seen.ready_pods(revision)
+    return sorted(pod.origin.partition("://")[2] for pod in pods if pod.origin)
 
 
 def _silent(trial: Trial) -> list[str]:
     """Ready pods of stable whose stats do not say that they send."""
-    seen = trial.situation.seen
-    held = {answer.pod_uid: answer.stats.announced for answer in seen.stats if answer.stats is not None}
-    cohort = trial.candidate.shadow_cohort
-    ready = (pod for pod in seen.serving_pods(trial.stable) if pod.ready and not pod.terminating)
+    seen, cohort = trial.situation.seen, trial.candidate.shadow_cohort
+    held, ready = seen.announced, seen.ready_pods(trial.stable)
     return [pod.name for pod in ready if (said := held.get(pod.uid)) is None or said.shadow_cohort != cohort]

@@ -105,6 +105,13 @@ class Trial:
             retry_after_seconds=self.situation.seen.operator.poll_seconds,
         )
 
+    def held(self, where: str, gate: GateStatus) -> Draft:
+        """A draft that keeps the weight because of a gate; an event tells of it once."""
+        draft = self.draft(Phase.Holding, gate.verdict, f"{where}, held by {gate.name}: {gate.message}")
+        if self.situation.seen.status.phase == Phase.Holding:
+            return draft
+        return draft.with_event("Normal", f"Holding{gate.verdict}", draft.message, "Hold")
+
     def intent(self, step: int, weight: int, **changes: object) -> CandidateStatus:
         """The candidate with a new step and weight under a fresh cohort; at 0 and 100 nothing is split."""
         number = self.candidate.cohort_number + 1

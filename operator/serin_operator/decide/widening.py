@@ -180,11 +180,7 @@ def holds(trial: Trial) -> Draft | None:
         return trial.draft(Phase.Holding, "ConfirmingSplit", message)
     if not blocking:
         return None
-    gate = blocking[0]
-    draft = trial.draft(Phase.Holding, gate.verdict, f"{where}, held by {gate.name}: {gate.message}")
-    if trial.situation.seen.status.phase != Phase.Holding:
-        draft = draft.with_event("Normal", f"Holding{gate.verdict}", draft.message, "Hold")
-    return draft
+    return trial.held(where, blocking[0])
 
 
 def step_sentence(trial: Trial, index: int) -> str:

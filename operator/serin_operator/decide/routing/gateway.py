@@ -6,22 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from serin_operator.api.deployment import ModelDeploymentSpec
 from serin_operator.decide import manifests
-from serin_operator.decide.observation import Observation
 from serin_operator.decide.plan import SetWeights
 from serin_operator.decide.routing import parents, rehearsal, rules
-from serin_operator.decide.routing.base import Mode, Split
+from serin_operator.decide.routing.base import Split
+from serin_operator.decide.routing.route import RouteRouting
 
 
 @dataclass(frozen=True)
-class GatewayRouting:
+class GatewayRouting(RouteRouting):
     """Weights and cohort in one object, written in one apply."""
 
-    seen: Observation
-    spec: ModelDeploymentSpec
-
-    mode: Mode = "Gateway"
     probes: bool = True
 
     @property
@@ -34,28 +29,14 @@ class GatewayRouting:
         """Whether the API server knows HTTPRoutes."""
         return self.seen.gateway_api
 
-    @property
-    def taken(self) -> bool | None:
-        """Whether every parent took this generation of the route."""
-        return self.seen.route.programmed if self.seen.route is not None else None
-
-    @property
-    def share(self) -> float:
-        """The weight: a gateway splits every request by itself."""
-        return self.seen.status.candidate.weight / 100 if self.seen.status.candidate is not None else 0.0
-
     def stands(self, split: Split) -> bool:
         """Whether the route is there with exactly this split and the spec's parents."""
         return manifests.stands(self.seen.live, self.manifest(split))
 
     def set(self, split: Split, *, narrowing: bool) -> SetWeights:
         """The route in one apply; a widening one only over the route that was seen."""
-        split = self._countable(split)
-        manifest = self.manifest(split)
-        version = self._standing.get("metadata", {}).get("resourceVersion")
-        if version and not narrowing:
-            manifest["metadata"]["resourceVersion"] = version
-        return SetWeights(manifest, split.weights, split.cohort, narrowing)
+        cohort = self._countable(split).cohort
+        return manifests.set_weights(self.seen, self.manifest(split), split.weights, cohort, narrowing=narrowing)
 
     @property
     def cookie(self) -> str | None:
@@ -77,19 +58,11 @@ class GatewayRouting:
         """The gateway does not match headers by pattern, or has not said whether it does."""
         return rehearsal.shortfall(self.seen, self.spec)
 
-    def apex(self, stable: str) -> Mapping[str, Any]:
-        """Stable only, since the gateway does the splitting."""
-        return manifests.apex_service(self.seen, stable)
-
     def trouble(self) -> tuple[str, str] | None:
         """The Gateway API, the Gateway or its controller stands in the way."""
         if not self.seen.gateway_api:
             return parents.GATEWAY_API_MISSING
         return parents.trouble(self.seen, "spec.traffic.parentRefs")
-
-    def silence(self) -> str | None:
-        """No controller has spoken of the route's latest state."""
-        return parents.silence(self.seen)
 
     def manifest(self, split: Split) -> dict[str, Any]:
         """The owned HTTPRoute, inference paths only."""

@@ -11,25 +11,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from serin_operator.api.deployment import ModelDeploymentSpec
 from serin_operator.api.traffic import RouteReference
 from serin_operator.decide import manifests
-from serin_operator.decide.observation import Observation
 from serin_operator.decide.plan import EditRule, SetWeights, Splitting
 from serin_operator.decide.routing import parents, rules
-from serin_operator.decide.routing.base import Mode, Split
+from serin_operator.decide.routing.base import Split
+from serin_operator.decide.routing.route import RouteRouting
 
 _MODIFIER = "RequestHeaderModifier"
 
 
 @dataclass(frozen=True)
-class ReferredRouting:
+class ReferredRouting(RouteRouting):
     """Weights and cohort in one rule, written in one patch."""
 
-    seen: Observation
-    spec: ModelDeploymentSpec
-
-    mode: Mode = "Gateway"
     probes: bool = False
 
     @property
@@ -48,16 +43,6 @@ class ReferredRouting:
     def available(self) -> bool:
         """Whether the rule is there, and nobody else's; or a route is left that still leads to a candidate."""
         return self._trouble() is None or self._is_left(None)
-
-    @property
-    def taken(self) -> bool | None:
-        """Whether every parent took this generation of the route."""
-        return self.seen.route.programmed if self.seen.route is not None else None
-
-    @property
-    def share(self) -> float:
-        """The weight: a gateway splits every request by itself."""
-        return self.seen.status.candidate.weight / 100 if self.seen.status.candidate is not None else 0.0
 
     def stands(self, split: Split) -> bool:
         """Whether the rule sends requests as the split says, with the headers that it says."""
@@ -86,10 +71,6 @@ class ReferredRouting:
             narrowing=narrowing,
         )
 
-    def apex(self, stable: str) -> Mapping[str, Any]:
-        """Stable only, since the gateway does the splitting."""
-        return manifests.apex_service(self.seen, stable)
-
     def companions(self) -> tuple[Mapping[str, Any], ...]:
         """None: the route is its owner's."""
         return ()
@@ -102,10 +83,6 @@ class ReferredRouting:
 
     def shortfall(self) -> None:
         """Stickiness needs rules of its own, and the API refuses it together with routeRef."""
-
-    def silence(self) -> str | None:
-        """No controller has spoken of the route's latest state."""
-        return parents.silence(self.seen)
 
     def _trouble(self) -> tuple[str, str] | None:
         named, referred = self._reference, self.seen.referred

@@ -54,7 +54,7 @@ class ReplicasRouting:
     def selected_pods(self) -> tuple[PodFacts, ...]:
         """Ready pods that the Service selects; none where its selector is not one of Serin's."""
         selector = self._selector
-        if selector is None or selector.keys() - self._everyone().keys() - {labels.REVISION_LABEL}:
+        if selector is None:
             return ()
         revision = selector.get(labels.REVISION_LABEL)
         return tuple(
@@ -79,11 +79,7 @@ class ReplicasRouting:
 
     def set(self, split: Split, *, narrowing: bool) -> SetWeights:
         """The Service in one apply; a widening one only over the Service that was seen."""
-        manifest = self.manifest(split)
-        version = self._service.get("metadata", {}).get("resourceVersion")
-        if version and not narrowing:
-            manifest["metadata"]["resourceVersion"] = version
-        return SetWeights(manifest, split.weights, split.cohort, narrowing)
+        return manifests.set_weights(self.seen, self.manifest(split), split.weights, split.cohort, narrowing=narrowing)
 
     def apex(self, stable: str) -> None:  # noqa: ARG002
         """The Service of the deployment's name is itself what splits."""
@@ -131,7 +127,7 @@ class ReplicasRouting:
 
     def _selected_weights(self) -> Mapping[str, int]:
         selector = self._selector
-        if selector is None or selector.keys() - self._everyone().keys() - {labels.REVISION_LABEL}:
+        if selector is None:
             return {}
         if labels.REVISION_LABEL in selector:
             return {selector[labels.REVISION_LABEL]: 100}
@@ -148,13 +144,11 @@ class ReplicasRouting:
 
     @property
     def _selector(self) -> Mapping[str, str] | None:
-        selector = self._service.get("spec", {}).get("selector")
-        if not selector or not self._everyone().items() <= selector.items():
-            return None
-        return dict(selector)
-
-    def _everyone(self) -> Mapping[str, str]:
-        return manifests.serving_selector(self.seen.name, None)
+        """The Service's selector; None where it is not one of Serin's."""
+        selector = self._service.get("spec", {}).get("selector") or {}
+        everyone = manifests.serving_selector(self.seen.name, None)
+        own = everyone.items() <= selector.items() and not selector.keys() - everyone.keys() - {labels.REVISION_LABEL}
+        return dict(selector) if own else None
 
 
 def _running_workloads(live: Mapping[str, Mapping[str, Any]]) -> list[str]:
