@@ -81,7 +81,7 @@ def worst(gates: Iterable[GateStatus]) -> GateStatus | None:
 
 
 def _gates_passing(situation: Situation, draft: Draft) -> Answer:
-    if situation.policy.accuracy is None and situation.policy.error_rate is None:
+    if not situation.policy.names_gates:
         return "True", "NoGates", "no gate is named in spec.gates, so only availability is judged"
     enforced = [gate for gate in draft.gates if gate.mode == "Enforce"]
     gate = worst(enforced)

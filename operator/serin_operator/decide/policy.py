@@ -105,6 +105,11 @@ class Policy:
         return tuple(name for name, gate in self._gates if gate is not None and gate.mode == "Enforce")
 
     @property
+    def names_gates(self) -> bool:
+        """Whether more than availability is judged; what a shadow step shows by itself is not."""
+        return bool(self.enforced) or self.accuracy is not None or self.error_rate is not None
+
+    @property
     def shares(self) -> dict[str, float]:
         """The budget split evenly over the enforced gates; observed gates are shown at the same share."""
         share = self.false_rollback_budget / max(1, len(self.enforced))

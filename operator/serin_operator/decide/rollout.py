@@ -168,8 +168,7 @@ def _previous_status(situation: Situation, previous: PreviousStatus | None) -> P
 
 def _no_gates(situation: Situation) -> tuple[Event, ...]:
     """A warning once per generation where nothing but availability is judged."""
-    judged = situation.policy.accuracy is not None or situation.policy.error_rate is not None
-    if judged or situation.seen.status.observed_generation == situation.seen.generation:
+    if situation.policy.names_gates or situation.seen.status.observed_generation == situation.seen.generation:
         return ()
     message = "spec.gates names no gate, so a bad model is promoted as long as its pods are available"
     return (Event("Warning", "NoGates", message, "Judge"),)

@@ -9,7 +9,7 @@ from tests.support.builders import a_policy, parsed
 from tests.support.world import a_spec
 
 from serin_operator.decide import policy
-from serin_operator.decide.policy import AccuracyPolicy, ErrorRatePolicy, StepPolicy
+from serin_operator.decide.policy import AccuracyPolicy, AgreementPolicy, ErrorRatePolicy, StepPolicy
 
 BARE = {key: value for key, value in a_spec().items() if key in ("model", "traffic")}
 
@@ -101,3 +101,28 @@ def test_what_judges_a_trial_changes_its_hash(sentence: str, changes: dict[str, 
 )
 def test_what_does_not_judge_keeps_it(sentence: str, changes: dict[str, Any]) -> None:
     assert a_policy(**changes).hash == a_policy().hash, sentence
+
+
+SHADOW_FIRST = {"steps": [{"shadow": {"percent": 50}, "for": "1m"}, {"weight": 5, "for": "1m"}]}
+
+
+@pytest.mark.parametrize(
+    ("sentence", "changes", "names"),
+    [
+        ("no gate at all", {"gates": None}, False),
+        ("a gate that is only observed is named all the same", {"gates": {"accuracy": {"mode": "Observe"}}}, True),
+        ("agreement alone decides", {"gates": {"agreement": {}}, "rollout": SHADOW_FIRST}, True),
+        ("what a shadow step shows by itself decides nothing", {"gates": None, "rollout": SHADOW_FIRST}, False),
+    ],
+)
+def test_whether_more_than_availability_is_judged(sentence: str, changes: dict[str, Any], names: bool) -> None:
+    assert a_policy(**changes).names_gates == names, sentence
+
+
+def test_a_shadow_step_shows_agreement_and_a_named_gate_enforces_it() -> None:
+    shown = a_policy(gates=None, rollout=SHADOW_FIRST)
+    assert shown.agreement == AgreementPolicy("Observe", 0.95, 0.01)
+    assert shown.enforced == ()
+    named = a_policy(gates={"agreement": {"min": 0.9, "tolerance": 0}}, rollout=SHADOW_FIRST)
+    assert named.agreement == AgreementPolicy("Enforce", 0.9, 0.0)
+    assert named.steps[0] == StepPolicy(0, 60.0, 50)
