@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.bench.traffic.__main__ import failed, splits
+from tests.bench.traffic.__main__ import splits
 from tests.bench.traffic.scenes import SCENES, SHORT, Scene, tell
 from tests.e2e.conftest import measured
 from tests.support.stories import Place
@@ -19,9 +19,9 @@ def test_no_request_is_lost(digits: Place, scene: Scene) -> None:
     shares = ", ".join(f"{100 * share:.1f} % of {weight} %" for weight, share, _, _ in seen)
     measured(
         f"{scene.name} at {RATE:.0f} requests/s",
-        f"{failed(told)} failed of {len(told.log.requests)}; p50/p99 {before}, {during}, {after}; {shares}",
+        f"{told.lost} failed of {len(told.log.requests)}; p50/p99 {before}, {during}, {after}; {shares}",
     )
-    assert failed(told) == 0, told.log.troubles()
+    assert told.lost == 0, told.log.troubles()
     assert len(told.log.requests) > 10 * RATE, "the callers were there all the time"
     for weight, share, requests, (low, high) in seen:
         assert low <= share <= high, f"{share:.4f} of {requests} requests instead of {weight} %"

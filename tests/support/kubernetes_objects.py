@@ -14,21 +14,26 @@ GATEWAY = {"name": "public", "namespace": "serin-gateway"}
 CLAIM = "models"
 
 
-def namespace(name: str) -> Json:
-    """A namespace that admits pods of the strictest profile only."""
+def namespace(name: str, label: str = "e2e") -> Json:
+    """A namespace that admits pods of the strictest profile only.
+
+    Args:
+        name: its own.
+        label: whose it is: tests that begin remove what is left of their like, and nothing of a bench.
+    """
     return {
         "apiVersion": "v1",
         "kind": "Namespace",
-        "metadata": {"name": name, "labels": {LABEL: "e2e", "pod-security.kubernetes.io/enforce": "restricted"}},
+        "metadata": {"name": name, "labels": {LABEL: label, "pod-security.kubernetes.io/enforce": "restricted"}},
     }
 
 
-def storage(namespace_: str, directory: Path) -> list[Json]:
+def storage(namespace_: str, directory: Path, label: str = "e2e") -> list[Json]:
     """The claim `models` on a directory that the cluster's one node sees."""
     volume = {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
-        "metadata": {"name": f"{namespace_}-{CLAIM}", "labels": {LABEL: "e2e"}},
+        "metadata": {"name": f"{namespace_}-{CLAIM}", "labels": {LABEL: label}},
         "spec": {
             "capacity": {"storage": "1Gi"},
             "accessModes": ["ReadOnlyMany"],

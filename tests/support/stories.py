@@ -272,8 +272,11 @@ def _try(kubectl: Callable[..., str], *words: str) -> str:
 
 
 @contextmanager
-def place(cluster: Cluster, namespace: str, models: Models) -> Iterator[Place]:
-    """Make a namespace with its own copy of the bundles; its end is begun with the block's and not awaited."""
+def place(cluster: Cluster, namespace: str, models: Models, label: str = "e2e") -> Iterator[Place]:
+    """Make a namespace with its own copy of the bundles; its end is begun with the block's and not awaited.
+
+    `label` says whose it is, as in `objects.namespace`.
+    """
     directory = cluster.paths.live / "e2e" / namespace
     shutil.rmtree(directory, ignore_errors=True)
     shutil.copytree(models.directory, directory)
@@ -287,8 +290,8 @@ def place(cluster: Cluster, namespace: str, models: Models) -> Iterator[Place]:
         route = stack.enter_context(recording(kubectl, "httproutes", namespace, NAME))
         made = Place(cluster, namespace, own, mdep, route)
         stack.callback(_clear, cluster, namespace, directory)
-        cluster.kubectl("apply", "-f", "-", stdin=json.dumps(objects.namespace(namespace)))
-        made.apply(*objects.storage(namespace, directory), objects.feedback_route(namespace, NAME, made.host))
+        cluster.kubectl("apply", "-f", "-", stdin=json.dumps(objects.namespace(namespace, label)))
+        made.apply(*objects.storage(namespace, directory, label), objects.feedback_route(namespace, NAME, made.host))
         yield made
 
 

@@ -20,11 +20,6 @@ HEAD = (
 )  # fmt: skip
 
 
-def failed(told: Told) -> int:
-    """Requests that failed, those that a refusing candidate answered itself left out."""
-    return sum(1 for one in told.log.failures if one.revision in ("", told.stable))
-
-
 def splits(told: Told) -> list[tuple[int, float, int, tuple[float, float]]]:
     """Weight claimed, share observed, requests, and the bound that the share must keep."""
     found = []
@@ -44,7 +39,7 @@ def row(told: Told) -> tuple[str, ...]:
         f"{100 * share:.1f} % of {weight} %{'' if low <= share <= high else ' OUT OF BOUND'}"
         for weight, share, _, (low, high) in splits(told)
     )
-    return (told.name, str(len(told.log.requests)), str(failed(told)), *latencies, seen or "–")
+    return (told.name, str(len(told.log.requests)), str(told.lost), *latencies, seen or "–")
 
 
 def main() -> int:
@@ -60,9 +55,9 @@ def main() -> int:
         models = spoilt.prepare(Path(directory))
         for number, scene in enumerate(chosen):
             sys.stderr.write(f"{number + 1} of {len(chosen)}: {scene.name}\n")
-            with place(load(), f"bench-{number}", models) as made:
+            with place(load(), f"bench-{number}", models, label="bench") as made:
                 told = tell(made, scene, wishes.rate)
-            lost += failed(told) if scene.lossless else 0
+            lost += told.lost if scene.lossless else 0
             rows.append(row(told))
             sys.stderr.write(f"    {rows[-1]}; {dict(told.log.troubles())}; {told.note}\n")
     sys.stdout.write(table(HEAD, rows) + "\n")

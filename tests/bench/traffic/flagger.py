@@ -189,26 +189,16 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         models = fussy.prepare(Path(directory))
         if wishes.only != "serin":
-            with place(load(), "bench-flagger", models) as made:
-                _keep(made)
-                with ground(made, Progress()) as peer:
-                    found += measure_flagger(peer, wishes.times)
+            with place(load(), "bench-flagger", models, label="bench") as made, ground(made, Progress()) as peer:
+                found += measure_flagger(peer, wishes.times)
         if wishes.only != "flagger":
-            with place(load(), "bench-serin", models) as made:
-                _keep(made)
+            with place(load(), "bench-serin", models, label="bench") as made:
                 found.append(measure_serin(made, wishes.times))
     sys.stdout.write(summary(found) + "\n")
     if wishes.json:
         wishes.json.write_text(json.dumps([asdict(one) for one in found], indent=2))
     own = [one for one in found if one.name == "Serin"]
     return 1 if any(each.failed for one in own for each in one.promotions) or _lost(own) else 0
-
-
-def _keep(made: Place) -> None:
-    """Take the tests' label off: the end-to-end tests begin by deleting whatever carries it, also what runs."""
-    volume = f"{made.namespace}-{objects.CLAIM}"
-    for name in (f"namespace/{made.namespace}", f"persistentvolume/{volume}"):
-        made.cluster.kubectl("label", name, f"{objects.LABEL}-")
 
 
 def _lost(found: Sequence[Found]) -> int:

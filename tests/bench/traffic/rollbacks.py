@@ -79,7 +79,7 @@ def main() -> int:
     found: list[Rollback] = []
     with tempfile.TemporaryDirectory() as directory:
         models = fussy.prepare(Path(directory))
-        with place(load(), "bench-rollbacks", models) as made:
+        with place(load(), "bench-rollbacks", models, label="bench") as made:
             for number in range(wishes.times):
                 found.append(roll_back(made, number))
                 sys.stderr.write(f"{number + 1} of {wishes.times}: {found[-1]}\n")

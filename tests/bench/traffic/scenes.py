@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.bench.traffic.caller import Settings
+from tests.bench.traffic.caller import Request, Settings
 from tests.bench.traffic.log import Log, callers
 from tests.e2e import operator_pod
 from tests.e2e.spoilt import BETTER, BETTER_STILL, DECENT, STRICT
@@ -37,6 +37,16 @@ class Told:
     splits: list[tuple[int, float, float, str]] = field(default_factory=list)
     """Weight, since, until, revision: what status claimed while a step's clock ran."""
     note: str = ""
+    refuses: bool = False
+    """Whether the candidate answers 400 to everything, as it is there to be rolled back."""
+
+    @property
+    def lost(self) -> int:
+        """Requests that failed, but for the refusals of a candidate that is there to refuse."""
+        return sum(1 for one in self.log.failures if not self._is_refusal(one))
+
+    def _is_refusal(self, one: Request) -> bool:
+        return self.refuses and one.trouble == "HTTP 400" and one.revision not in ("", self.stable)
 
     @property
     def parts(self) -> tuple[Log, Log, Log]:
@@ -59,6 +69,8 @@ class Scene:
     spec: Json = field(default_factory=dict)
     lossless: bool = True
     """Whether not one request may fail."""
+    refuses: bool = False
+    """Whether its candidate refuses every request; these refusals are not counted."""
 
 
 def tell(place: Place, scene: Scene, rate: float = RATE) -> Told:
@@ -71,7 +83,7 @@ def tell(place: Place, scene: Scene, rate: float = RATE) -> Told:
         note = scene.play(place) or ""
         ended = time.time()
         time.sleep(QUIET_SECONDS)
-    return Told(scene.name, log, began, ended, first, _splits(place, began), note)
+    return Told(scene.name, log, began, ended, first, _splits(place, began), note, scene.refuses)
 
 
 def _spec(scene: Scene) -> Json:
@@ -133,12 +145,11 @@ def promote(place: Place) -> None:
     _gone(place)
 
 
-def roll_back(place: Place) -> str:
+def roll_back(place: Place) -> None:
     """A candidate that refuses every request comes back, and its pods go."""
     _wants(place, STRICT)
     place.until(lambda state: state.phase == "RolledBack", "the candidate is rolled back", TRIAL_SECONDS)
     _gone(place)
-    return "the candidate's own refusals are not counted"
 
 
 def supersede(place: Place) -> None:
@@ -196,13 +207,12 @@ def operator_killed(weight: int) -> Callable[[Place], None]:
     return play
 
 
-def operator_killed_in_rollback(place: Place) -> str:
+def operator_killed_in_rollback(place: Place) -> None:
     """The operator is killed as it takes the traffic back."""
     _wants(place, STRICT)
     place.until(lambda state: state.phase in ("RollingBack", "RolledBack"), "the rollback begins", TRIAL_SECONDS)
     operator_pod.restart(place.cluster, kill=True)
     place.until(lambda state: state.phase == "RolledBack", "the candidate is rolled back", TRIAL_SECONDS)
-    return "the candidate's own refusals are not counted"
 
 
 def candidate_pod_killed(place: Place) -> None:
@@ -240,7 +250,7 @@ def _kill_one(place: Place, revision: str) -> None:
 
 SCENES = (
     Scene("promote", promote),
-    Scene("roll back", roll_back),
+    Scene("roll back", roll_back, refuses=True),
     Scene("supersede in mid-trial", supersede),
     Scene("git revert in mid-trial", revert),
     Scene("pause and resume", pause),
@@ -248,7 +258,7 @@ SCENES = (
     Scene("operator killed as the first step begins", operator_killed(20)),
     Scene("operator killed as the second step begins", operator_killed(50)),
     Scene("operator killed while promoting", operator_killed(100)),
-    Scene("operator killed while rolling back", operator_killed_in_rollback),
+    Scene("operator killed while rolling back", operator_killed_in_rollback, refuses=True),
     Scene("candidate pod killed", candidate_pod_killed),
     Scene("stable pod evicted in mid-trial", stable_pod_evicted),
     Scene("gateway restarted", gateway_restarted, lossless=False),
