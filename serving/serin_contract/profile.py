@@ -73,6 +73,8 @@ class Profile(msgspec.Struct, frozen=True):
     features: list[Feature]
     prediction: PredictionBins
     rows: int
+    error_clip: float | None = None
+    """Of a regressor: the 99.5 % quantile of the absolute error of out-of-fold predictions; None where unknown."""
     format: int = PROFILE_FORMAT
 
 

@@ -16,6 +16,9 @@ STATS_FORMAT = 1
 COHORTS_KEPT = 32
 """A pod keeps this many cohorts, newest first; an older one is dropped and counted."""
 
+SLOT_SECONDS_MIN = 4
+SLOTS_MAX = 48
+
 LATENCY_BOUNDS_SECONDS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 )  # fmt: skip
@@ -29,6 +32,12 @@ class LabelCounts(msgspec.Struct, frozen=True):
     """Σ 1/m over labelled rows."""
     correct: float = 0.0
     """Σ 1/m over rows whose prediction equals the label."""
+    error: float = 0.0
+    """Of a regressor: Σ c/m, c being the absolute error, at most the profile's `error_clip`."""
+    error_2: float = 0.0
+    """Σ c²/m."""
+    error_4: float = 0.0
+    """Σ c⁴/m."""
 
 
 class BinCounts(msgspec.Struct, frozen=True):
@@ -39,6 +48,33 @@ class BinCounts(msgspec.Struct, frozen=True):
     """Σ 1/m per bin, all features one after the other in the profile's order."""
     prediction: list[float] = []
     """Σ 1/m per prediction bin."""
+
+
+class QualityCounts(msgspec.Struct, frozen=True):
+    """What was wrong with the values of the features, each list in the order of the pod's own profile."""
+
+    profile_hash: str
+    rows: float = 0.0
+    """Σ 1/m over the rows that were looked at."""
+    missing: list[float] = []
+    """Σ 1/m per feature."""
+    unseen: list[float] = []
+    """Σ 1/m per feature: texts that are none of the categories that training listed or counted as `other`."""
+    below: list[float] = []
+    """Σ 1/m per feature: numbers below the training minimum less a tenth of the range."""
+    above: list[float] = []
+    """Σ 1/m per feature: numbers above the training maximum plus a tenth of the range."""
+
+
+class SlotCounts(msgspec.Struct, frozen=True):
+    """One slot of time of a cohort: what was predicted in it, and which labels of it have come since."""
+
+    start: int
+    """Unix time in seconds at which the slot begins."""
+    predictions: float = 0.0
+    """Σ 1/m over the rows that this pod predicted in the slot."""
+    labels: dict[str, LabelCounts] = {}
+    """By revision name: labels posted to this pod for predictions made in the slot, by whichever pod."""
 
 
 class ShadowCounts(msgspec.Struct, frozen=True):
@@ -81,6 +117,13 @@ class CohortStats(msgspec.Struct, frozen=True):
     """Connections on which a request of this cohort came, but for those that an announcement asked to be made anew:
     they were drawn under another split."""
     shadow: ShadowCounts | None = None
+    slot_seconds: int = 0
+    """Length of the slots, a power of two times SLOT_SECONDS_MIN: it doubles when there would be too many."""
+    slots: list[SlotCounts] = []
+    """By the time of the prediction, rising, each start a multiple of slot_seconds; at most SLOTS_MAX."""
+    quality: QualityCounts | None = None
+    malformed: dict[str, int] = {}
+    """Of the refused requests, by reason: type_error, missing_column, extra_column, shape, other."""
     own_bins: BinCounts | None = None
     """Bins on the edges of the pod's own profile."""
     stable_bins: BinCounts | None = None

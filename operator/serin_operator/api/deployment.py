@@ -10,7 +10,19 @@ from typing import Annotated
 from pydantic import Field
 
 from serin_operator.api.base import ApiModel
-from serin_operator.api.gates import AccuracyGate, AgreementGate, ErrorRateGate, Gates, Mode
+from serin_operator.api.gates import (
+    AccuracyGate,
+    AgreementGate,
+    CustomGate,
+    DataDriftGate,
+    ErrorRateGate,
+    Gates,
+    LatencyGate,
+    Mode,
+    PredictionDriftGate,
+    RegressionErrorGate,
+    SchemaGate,
+)
 from serin_operator.api.markers import PrinterColumn
 from serin_operator.api.rollout import Rollout, Shadow, Step, Verdicts, Watch
 from serin_operator.api.serving import (
@@ -24,6 +36,7 @@ from serin_operator.api.serving import (
 from serin_operator.api.spec import Model, ModelDeploymentSpec
 from serin_operator.api.status import (
     CandidateStatus,
+    FeatureStatus,
     GateStatus,
     HistoryEntry,
     LastRollback,
@@ -43,12 +56,16 @@ __all__ = [
     "AgreementGate",
     "Autoscaling",
     "CandidateStatus",
+    "CustomGate",
+    "DataDriftGate",
     "EnvironmentVariable",
     "ErrorRateGate",
+    "FeatureStatus",
     "GateStatus",
     "Gates",
     "HistoryEntry",
     "LastRollback",
+    "LatencyGate",
     "LocalReference",
     "Mode",
     "Model",
@@ -57,12 +74,15 @@ __all__ = [
     "ModelDeploymentStatus",
     "ParentReference",
     "Phase",
+    "PredictionDriftGate",
     "PreviousStatus",
     "ReachableStatus",
+    "RegressionErrorGate",
     "Rejection",
     "ResourceQuantities",
     "Rollout",
     "RouteReference",
+    "SchemaGate",
     "Serving",
     "Shadow",
     "SplitStatus",

@@ -26,6 +26,32 @@ Duration = Annotated[
 ]
 
 
+LATENCY_PATTERN = r"^[1-9][0-9]{0,5}(ms|s)$"
+Latency = Annotated[
+    str,
+    Field(pattern=LATENCY_PATTERN, max_length=8),
+    Schema(
+        rules=(
+            Rule(
+                f"self.matches('{LATENCY_PATTERN}')",
+                "write a whole number of milliseconds or seconds above zero, such as 250ms or 2s",
+            ),
+        )
+    ),
+]
+
+
+def latency_seconds(text: str) -> float:
+    """A latency such as 250ms, in seconds.
+
+    Raises:
+        ValueError: the text is no latency; it says what one looks like.
+    """
+    if re.fullmatch(LATENCY_PATTERN.strip("^$"), text) is None:
+        raise ValueError(f"{text!r} is no latency; write milliseconds or seconds, such as 250ms or 2s")
+    return float(text[:-2]) / 1000.0 if text.endswith("ms") else float(text[:-1])
+
+
 def seconds(text: str) -> float:
     """The duration in seconds.
 

@@ -109,17 +109,50 @@ class Verdicts(ApiModel):
             ),
         ),
     ] = None
+    on_shared_drift: Annotated[
+        Literal["Hold", "RollBack", "Ignore"] | None,
+        Field(
+            description=(
+                "What to do where both arms have left what they were trained on, which is the world's doing and not "
+                "the candidate's: Hold keeps the weight and tells (the default), RollBack, or Ignore."
+            )
+        ),
+    ] = None
 
 
 class Watch(ApiModel):
     """The time after a promotion."""
 
+    for_: Annotated[
+        Duration | None,
+        Field(
+            alias="for",
+            description=(
+                "How long the gates go on after a promotion, with the previous revision at hand; 0s, no watch, by "
+                "default."
+            ),
+        ),
+    ] = None
+    on_breach: Annotated[
+        Literal["RollBack", "Alert"] | None,
+        Field(
+            description=(
+                "What a breach that lasts does: RollBack gives the traffic back to the previous revision (the "
+                "default), Alert only tells."
+            )
+        ),
+    ] = None
+    false_alarms_per_year: Annotated[
+        float | None,
+        Field(gt=0, le=365, description="False alarms a year that the watch's tests may cause together; 1 by default."),
+    ] = None
+
     keep_warm: Annotated[
         Duration | None,
         Field(
             description=(
-                "How long the previous revision keeps all its pods, so that applying its spec again gives it the "
-                "traffic at once; 0s by default."
+                "How long the previous revision keeps all its pods, so that it can take the traffic at once; then one "
+                "pod until the watch ends; 0s by default."
             )
         ),
     ] = None

@@ -89,6 +89,44 @@ ROLLOUT_RULES = (
     ),
 )
 
+CUSTOM_RULES = (
+    Rule(
+        "has(self.query) != has(self.url)",
+        "a custom gate has either a query for Prometheus or a url of a JSON document",
+    ),
+    Rule(
+        "has(self.url) == has(self.field)",
+        "url and field belong together: the document, and where in it the number stands, such as /orders/revenue",
+    ),
+    Rule(
+        "has(self.min) || has(self.max)",
+        "a custom gate needs min or max, or it could never fail",
+    ),
+    Rule(
+        "!has(self.min) || !has(self.max) || self.min <= self.max",
+        "min must not be larger than max, or no value could ever pass",
+    ),
+    Rule(
+        f"!has(self.interval) || !self.interval.matches({_DURATION}) || duration(self.interval) >= duration('5s')",
+        "a custom gate looks every 5s at most; write interval: 60s",
+    ),
+)
+
+GATES_RULES = (
+    Rule(
+        "!has(self.accuracy) || !has(self.regressionError)",
+        "accuracy judges classes and regressionError numbers; a model has one of the two",
+    ),
+)
+
+WATCH_RULES = (
+    Rule(
+        f"!has(self.__for__) || !has(self.keepWarm) || !self.__for__.matches({_DURATION})"
+        f" || !self.keepWarm.matches({_DURATION}) || duration(self.keepWarm) <= duration(self.__for__)",
+        "keepWarm is the first part of the watch and must not be longer than for",
+    ),
+)
+
 _SURGES = "(!has(self.spec.rollout) || !has(self.spec.rollout.surge) || self.spec.rollout.surge == 'Surge')"
 
 MODEL_DEPLOYMENT_RULES = (

@@ -10,7 +10,7 @@ from serin_operator.api.base import ApiModel
 from serin_operator.api.gates import Gates
 from serin_operator.api.markers import Rule, Schema
 from serin_operator.api.rollout import Rollout, Verdicts, Watch
-from serin_operator.api.rules import ROLLOUT_RULES, SERVING_RULES, TRAFFIC_RULES
+from serin_operator.api.rules import GATES_RULES, ROLLOUT_RULES, SERVING_RULES, TRAFFIC_RULES, WATCH_RULES
 from serin_operator.api.serving import Serving
 from serin_operator.api.traffic import Traffic
 
@@ -80,8 +80,9 @@ class ModelDeploymentSpec(ApiModel):
     gates: Annotated[
         Gates | None,
         Field(description="What must hold during a roll-out; without it only availability is judged."),
+        Schema(rules=GATES_RULES),
     ] = None
-    watch: Annotated[Watch | None, Field(description="What holds after a promotion.")] = None
+    watch: Annotated[Watch | None, Field(description="What holds after a promotion."), Schema(rules=WATCH_RULES)] = None
     revision_history_limit: Annotated[
         int | None,
         Field(ge=1, le=100, description="Ended revisions to keep as a record; 10 by default."),

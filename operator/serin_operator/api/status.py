@@ -27,6 +27,8 @@ class Phase(StrEnum):
     """A person or the deadline stopped the trial; the weight stays and the clocks stand."""
     Promoting = "Promoting"
     """Every gate passed; the traffic moves to the candidate."""
+    Watching = "Watching"
+    """The revision of the spec answers all traffic; its gates go on, and the previous revision is at hand."""
     Stable = "Stable"
     """The revision of the spec answers all traffic."""
     RollingBack = "RollingBack"
@@ -35,6 +37,15 @@ class Phase(StrEnum):
     """Stable answers all traffic and the revision of the spec is rejected."""
     Failed = "Failed"
     """The revision of the spec cannot serve and a person must act."""
+
+
+class FeatureStatus(ApiModel):
+    """What a gate found in one feature."""
+
+    name: Annotated[str, Field(max_length=253, description="Name of the feature.")]
+    value: Annotated[float, Field(description="Its drift or its share of violations, candidate's.")]
+    reference: Annotated[float | None, Field(description="The same of stable against its own training data.")] = None
+    log10_e: Annotated[float | None, Field(alias="log10E", description="Evidence in this feature alone.")] = None
 
 
 class GateStatus(ApiModel):
@@ -65,6 +76,15 @@ class GateStatus(ApiModel):
     smallest_drop: Annotated[
         float | None, Field(description="Smallest loss that the candidate's traffic so far can reveal.")
     ] = None
+    features: Annotated[
+        tuple[FeatureStatus, ...] | None,
+        Field(max_length=5, description="The features that weigh most, the worst first."),
+        Schema(list_type="atomic"),
+    ] = None
+    breaches: Annotated[
+        int | None, Field(description="Custom gates: looks in a row at which the value was beyond its limit.")
+    ] = None
+    checked_at: Annotated[Timestamp | None, Field(description="Custom gates: when the value was last read.")] = None
     since: Annotated[Timestamp | None, Field(description="When this verdict was first given.")] = None
 
 

@@ -118,6 +118,6 @@ def begin(situation: Situation, phase: Phase, reason: str, message: str) -> Draf
 
 def _still_warm(situation: Situation) -> PreviousStatus | None:
     previous = situation.seen.status.previous
-    if previous is None or situation.policy.keep_warm_seconds == 0:
+    if previous is None or situation.policy.watch.keep_warm_seconds == 0:
         return None
     return previous if situation.now < timestamps.seconds(previous.warm_until) else None

@@ -175,9 +175,9 @@ def _remember(
 def warm(situation: Situation, floor: int | None) -> PreviousStatus | None:
     """Stable as the revision that keeps its pods for a while, or None where none does."""
     stable = situation.stable
-    if stable is None or situation.policy.keep_warm_seconds == 0:
+    if stable is None or situation.policy.watch.keep_warm_seconds == 0:
         return None
-    until = timestamps.text(situation.now + situation.policy.keep_warm_seconds)
+    until = timestamps.text(situation.now + situation.policy.watch.keep_warm_seconds)
     return PreviousStatus(revision=stable.revision, digest=stable.digest, warm_until=until, floor=floor)
 
 

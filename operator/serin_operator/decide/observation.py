@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from serin_contract.announcements import Announced
+from serin_contract.profile import Profile
 from serin_contract.stats import PodStats
 from serin_operator.api.deployment import ModelDeploymentSpec, ModelDeploymentStatus
 from serin_operator.api.revision import ModelRevisionSpec, ModelRevisionStatus
 from serin_operator.decide.judge.evidence import Evidence
+from serin_operator.decide.judge.look import CustomAnswer
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,10 @@ class Observation:
     """Asked for only while a candidate holds a cohort."""
     evidence: Evidence | None = None
     """Of the candidate in status: from this process, else as last persisted, else None."""
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
+    """By revision name, of the arms of a trial and of a watched revision, as far as a pod has told its own."""
+    custom: tuple[CustomAnswer, ...] = ()
+    """What the sources of the custom gates answered last; asked for during trials and watches."""
     stable_profile: str | None = None
     """Stable's profile as JSON text where a candidate still lacks its copy and a stable pod answered."""
     stable_profile_error: str | None = None

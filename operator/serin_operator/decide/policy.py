@@ -4,26 +4,45 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from serin_operator.api import durations
-from serin_operator.api.deployment import (
-    AccuracyGate,
-    AgreementGate,
-    ErrorRateGate,
-    Mode,
-    ModelDeploymentSpec,
-    Step,
+from serin_operator.api.deployment import ModelDeploymentSpec, Step, Watch
+from serin_operator.decide import gate_policies
+from serin_operator.decide.gate_policies import (
+    ACCURACY,
+    AGREEMENT,
+    AVAILABILITY,
+    ERROR_RATE,
+    AccuracyPolicy,
+    AgreementPolicy,
+    ErrorRatePolicy,
+    GatePolicy,
+    RegressionErrorPolicy,
 )
+
+__all__ = [
+    "ACCURACY",
+    "AGREEMENT",
+    "AVAILABILITY",
+    "ERROR_RATE",
+    "AccuracyPolicy",
+    "AgreementPolicy",
+    "AutoscalingPolicy",
+    "ErrorRatePolicy",
+    "Policy",
+    "StepPolicy",
+    "WatchPolicy",
+    "resolve",
+]
+
+SomePolicy = TypeVar("SomePolicy")
 
 DEFAULT_STEPS = ((5, 600.0), (25, 600.0), (50, 600.0))
 FALSE_ROLLBACK_BUDGET = 0.05
+FALSE_ALARMS_PER_YEAR = 1.0
 REVISION_HISTORY_LIMIT = 10
 CPU_PERCENT = 70
-AVAILABILITY = "availability"
-ACCURACY = "accuracy"
-ERROR_RATE = "errorRate"
-AGREEMENT = "agreement"
 
 
 @dataclass(frozen=True)
@@ -38,41 +57,25 @@ class StepPolicy:
 
 
 @dataclass(frozen=True)
-class AccuracyPolicy:
-    """The accuracy gate in numbers."""
-
-    mode: Mode
-    minimum: float | None
-    max_drop: float
-    label_delay_seconds: float
-    min_label_coverage: float
-
-
-@dataclass(frozen=True)
-class ErrorRatePolicy:
-    """The error-rate gate in numbers."""
-
-    mode: Mode
-    maximum: float
-
-
-@dataclass(frozen=True)
-class AgreementPolicy:
-    """The agreement gate in numbers."""
-
-    mode: Mode
-    minimum: float
-    tolerance: float
-    """Relative difference up to which two numbers count as equal."""
-
-
-@dataclass(frozen=True)
 class AutoscalingPolicy:
     """The autoscaler of each revision in numbers."""
 
     minimum: int
     maximum: int
     cpu_percent: int
+
+
+@dataclass(frozen=True)
+class WatchPolicy:
+    """What holds after a promotion."""
+
+    for_seconds: float = 0.0
+    """How long the gates go on; 0 for no watch."""
+    keep_warm_seconds: float = 0.0
+    """How long the previous revision keeps all its pods."""
+    on_breach: Literal["RollBack", "Alert"] = "RollBack"
+    false_alarms_per_year: float = FALSE_ALARMS_PER_YEAR
+    """Of all tests of the watch together."""
 
 
 @dataclass(frozen=True)
@@ -84,40 +87,45 @@ class Policy:
     autoscaling: AutoscalingPolicy | None
     surge_budget: int | None
     """Pods that a trial may add; None for as many as the candidate needs."""
-    keep_warm_seconds: float
-    """How long a promotion leaves the previous revision its pods."""
     steps: tuple[StepPolicy, ...]
     deadline_seconds: float
     on_deadline: Literal["Pause", "RollBack"]
     false_rollback_budget: float
-    accuracy: AccuracyPolicy | None
-    error_rate: ErrorRatePolicy | None
-    agreement: AgreementPolicy | None
-    """Observed by itself in a trial with a shadow step that names no such gate."""
+    on_shared_drift: Literal["Hold", "RollBack", "Ignore"]
+    gates: tuple[GatePolicy, ...]
+    """In the order in which they are shown; availability, which always holds, is not among them."""
+    watch: WatchPolicy
     revision_history_limit: int
     paused: bool
     sticky: bool = False
     """Whether callers stay with their arm, and so come back in later cohorts of a trial."""
 
+    def gate(self, kind: type[SomePolicy]) -> SomePolicy | None:
+        """The gate of that kind, or None where the spec names none."""
+        return next((gate for gate in self.gates if isinstance(gate, kind)), None)
+
     @property
     def enforced(self) -> tuple[str, ...]:
-        """Names of the gates that share the budget: the statistical ones in Enforce mode."""
-        return tuple(name for name, gate in self._gates if gate is not None and gate.mode == "Enforce")
+        """Names of the gates that can fail a candidate."""
+        return tuple(gate.name for gate in self.gates if gate.mode == "Enforce")
 
     @property
     def names_gates(self) -> bool:
         """Whether more than availability is judged; what a shadow step shows by itself is not."""
-        return bool(self.enforced) or self.accuracy is not None or self.error_rate is not None
+        return any(gate.mode == "Enforce" or not isinstance(gate, AgreementPolicy) for gate in self.gates)
 
     @property
     def shares(self) -> dict[str, float]:
-        """The budget split evenly over the enforced gates; observed gates are shown at the same share."""
-        share = self.false_rollback_budget / max(1, len(self.enforced))
-        return {name: share for name, gate in self._gates if gate is not None}
+        """Share of the budget by gate; custom gates have none."""
+        return gate_policies.shares(self.false_rollback_budget, self.gates)
 
     @property
-    def _gates(self) -> tuple[tuple[str, AccuracyPolicy | ErrorRatePolicy | AgreementPolicy | None], ...]:
-        return ((ACCURACY, self.accuracy), (ERROR_RATE, self.error_rate), (AGREEMENT, self.agreement))
+    def label_delay_seconds(self) -> float:
+        """How late labels usually come, as the gate that reads labels says; 0 where none does."""
+        for gate in self.gates:
+            if isinstance(gate, AccuracyPolicy | RegressionErrorPolicy):
+                return gate.label_delay_seconds
+        return 0.0
 
     @property
     def hash(self) -> str:
@@ -127,9 +135,8 @@ class Policy:
             self.deadline_seconds,
             self.on_deadline,
             self.false_rollback_budget,
-            self.accuracy,
-            self.error_rate,
-            self.agreement,
+            self.on_shared_drift,
+            self.gates,
             self.sticky,
         )
         return hashlib.sha256(repr(judged).encode()).hexdigest()[:12]
@@ -148,7 +155,6 @@ def resolve(spec: ModelDeploymentSpec) -> Policy:
         replicas=autoscaling.minimum if autoscaling else (spec.serving.replicas if spec.serving else None) or 1,
         autoscaling=autoscaling,
         surge_budget=_surge_budget(spec),
-        keep_warm_seconds=_keep_warm_seconds(spec),
         steps=steps,
         deadline_seconds=(
             durations.seconds(deadline) if deadline is not None else 2 * sum(step.for_seconds for step in steps) + 3600
@@ -157,9 +163,9 @@ def resolve(spec: ModelDeploymentSpec) -> Policy:
         false_rollback_budget=(
             (spec.verdicts.false_rollback_budget if spec.verdicts else None) or FALSE_ROLLBACK_BUDGET
         ),
-        accuracy=_accuracy(spec.gates.accuracy) if spec.gates and spec.gates.accuracy else None,
-        error_rate=_error_rate(spec.gates.error_rate) if spec.gates and spec.gates.error_rate else None,
-        agreement=_agreement(spec.gates.agreement if spec.gates else None, steps),
+        on_shared_drift=(spec.verdicts.on_shared_drift if spec.verdicts else None) or "Hold",
+        gates=gate_policies.resolve(spec.gates, shadows=any(step.shadow_percent is not None for step in steps)),
+        watch=_watch(spec),
         revision_history_limit=spec.revision_history_limit or REVISION_HISTORY_LIMIT,
         paused=bool(spec.paused),
         sticky=spec.traffic is not None and spec.traffic.stickiness is not None,
@@ -183,37 +189,19 @@ def _surge_budget(spec: ModelDeploymentSpec) -> int | None:
             return None
 
 
-def _keep_warm_seconds(spec: ModelDeploymentSpec) -> float:
-    """None where pods may not be added: a warm revision beside stable would be just that."""
-    asked = spec.watch.keep_warm if spec.watch else None
-    return durations.seconds(asked) if asked is not None and _surge_budget(spec) is None else 0.0
+def _watch(spec: ModelDeploymentSpec) -> WatchPolicy:
+    asked = spec.watch or Watch()
+    for_seconds = durations.seconds(asked.for_) if asked.for_ is not None else 0.0
+    # No warm pods where pods may not be added: a warm revision beside stable would be just that.
+    warm = asked.keep_warm if _surge_budget(spec) is None else None
+    return WatchPolicy(
+        for_seconds=for_seconds,
+        keep_warm_seconds=durations.seconds(warm) if warm is not None else 0.0,
+        on_breach=asked.on_breach or "RollBack",
+        false_alarms_per_year=asked.false_alarms_per_year or FALSE_ALARMS_PER_YEAR,
+    )
 
 
 def _step(step: Step) -> StepPolicy:
     percent = step.shadow.percent if step.shadow is not None else None
     return StepPolicy(step.weight or 0, durations.seconds(step.for_), percent)
-
-
-def _agreement(gate: AgreementGate | None, steps: tuple[StepPolicy, ...]) -> AgreementPolicy | None:
-    if gate is None and all(step.shadow_percent is None for step in steps):
-        return None
-    asked = gate or AgreementGate(mode="Observe")
-    return AgreementPolicy(
-        mode=asked.mode or "Enforce",
-        minimum=asked.min if asked.min is not None else 0.95,
-        tolerance=asked.tolerance if asked.tolerance is not None else 0.01,
-    )
-
-
-def _accuracy(gate: AccuracyGate) -> AccuracyPolicy:
-    return AccuracyPolicy(
-        mode=gate.mode or "Enforce",
-        minimum=gate.min,
-        max_drop=gate.max_drop if gate.max_drop is not None else 0.02,
-        label_delay_seconds=durations.seconds(gate.label_delay) if gate.label_delay else 0.0,
-        min_label_coverage=gate.min_label_coverage if gate.min_label_coverage is not None else 0.8,
-    )
-
-
-def _error_rate(gate: ErrorRateGate) -> ErrorRatePolicy:
-    return ErrorRatePolicy(mode=gate.mode or "Enforce", maximum=gate.max if gate.max is not None else 0.01)

@@ -10,6 +10,7 @@ from serin_contract.announcements import Announced, ShadowOrder
 from serin_operator.api.deployment import CandidateStatus, Phase
 from serin_operator.decide import timestamps
 from serin_operator.decide.draft import Draft, Situation
+from serin_operator.decide.gate_policies import AgreementPolicy
 from serin_operator.decide.policy import AGREEMENT
 from serin_operator.decide.trial import Trial
 
@@ -29,12 +30,13 @@ def order(situation: Situation, candidate: CandidateStatus | None, held: Announc
     step = situation.policy.steps[max(0, min(candidate.step, len(situation.policy.steps) - 1))]
     if step.shadow_percent is None:
         return None
+    agreement = situation.policy.gate(AgreementPolicy)
     wanted = ShadowOrder(
         cohort=candidate.shadow_cohort,
         percent=step.shadow_percent,
         targets=_targets(situation, candidate.revision),
         until=situation.now + ORDER_SECONDS,
-        tolerance=situation.policy.agreement.tolerance if situation.policy.agreement is not None else 0.0,
+        tolerance=agreement.tolerance if agreement is not None else 0.0,
     )
     if held is not None and held.shadow_until is not None and held.shadow_until - situation.now > RENEW_SECONDS:
         return msgspec.structs.replace(wanted, until=held.shadow_until)

@@ -13,6 +13,7 @@ from serin_operator.decide.draft import Draft, Situation, begin
 from serin_operator.decide.judge import evidence as evidences
 from serin_operator.decide.judge import shadowed
 from serin_operator.decide.judge.evidence import Evidence
+from serin_operator.decide.judge.look import Look
 from serin_operator.decide.plan import RevisionReport
 from serin_operator.decide.routing import Split
 
@@ -174,15 +175,17 @@ def _judged(situation: Situation, candidate: CandidateStatus, stable: str) -> Tr
     evidence = evidences.absorb(evidence, arms, seen.now, situation.policy)
     evidence = confirmation.disturbed(evidence, seen.evidence, candidate.cohort)
     candidate = _confirmed(situation, candidate, stable, evidence)
-    verdicts = judge.judge(
-        evidence,
-        situation.policy,
-        shares=candidate.shares or situation.policy.shares,
+    look = Look(
+        evidence=evidence,
+        policy=situation.policy,
+        share=0.0,
         cohort=candidate.cohort,
         now=seen.now,
         now_text=situation.now_text,
-        previous=seen.status.gates,
+        profiles=seen.profiles,
+        custom={answer.gate: answer for answer in seen.custom},
     )
+    verdicts = judge.judge(look, candidate.shares or situation.policy.shares, seen.status.gates)
     verdicts = sources.overruled(verdicts, seen, (candidate.revision, stable))
     if candidate.weight == 100:
         verdicts = _kept(verdicts, seen.status.gates)

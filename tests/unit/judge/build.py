@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from serin_contract.stats import CohortStats, LabelCounts, PodStats
 from serin_operator.decide.observation import StatsAnswer
-from serin_operator.decide.policy import AccuracyPolicy, AgreementPolicy, ErrorRatePolicy, Policy
+from serin_operator.decide.policy import AccuracyPolicy, AgreementPolicy, ErrorRatePolicy, Policy, WatchPolicy
 
 COHORT = "c.1.x"
 Labels = tuple[float, float]
@@ -23,18 +23,22 @@ def policy(
     budget: float = 0.05,
     sticky: bool = False,
 ) -> Policy:
+    gates = (
+        AccuracyPolicy("Enforce", minimum, max_drop, delay, coverage) if accuracy else None,
+        ErrorRatePolicy("Enforce", maximum) if maximum is not None else None,
+        AgreementPolicy("Enforce", agreement, 0.01) if agreement is not None else None,
+    )
     return Policy(
         replicas=2,
         autoscaling=None,
         surge_budget=None,
-        keep_warm_seconds=0.0,
         steps=(),
         deadline_seconds=3600.0,
         on_deadline="Pause",
         false_rollback_budget=budget,
-        accuracy=AccuracyPolicy("Enforce", minimum, max_drop, delay, coverage) if accuracy else None,
-        error_rate=ErrorRatePolicy("Enforce", maximum) if maximum is not None else None,
-        agreement=AgreementPolicy("Enforce", agreement, 0.01) if agreement is not None else None,
+        on_shared_drift="Hold",
+        gates=tuple(gate for gate in gates if gate is not None),
+        watch=WatchPolicy(),
         revision_history_limit=10,
         paused=False,
         sticky=sticky,

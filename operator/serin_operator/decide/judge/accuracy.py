@@ -25,6 +25,7 @@ from serin_operator.decide.judge.findings import (
     too_few,
 )
 from serin_operator.decide.judge.formulas import Difference
+from serin_operator.decide.judge.look import Look
 from serin_operator.decide.judge.reasons import GateReason
 from serin_operator.decide.judge.sums import ArmCounts, CohortEvidence, Evidence, label_strata, matured
 from serin_operator.decide.policy import ACCURACY, AccuracyPolicy
@@ -58,20 +59,14 @@ class _Case:
         return _accuracy(self.candidate)
 
 
-def judge_accuracy(
-    evidence: Evidence, gate: AccuracyPolicy, share: float, cohort: str | None, now: float, *, sticky: bool = False
-) -> Finding:
-    """The verdict on accuracy: Fail first, then whether there is data, then what a Pass still lacks.
-
-    `sticky` says whether callers come back in later cohorts, which are then not pooled.
-    """
-    case = _case(evidence, gate, share, evidence.cohorts.get(cohort) if cohort is not None else None, now, sticky)
+def judge_accuracy(look: Look, gate: AccuracyPolicy) -> Finding:
+    """The verdict on accuracy: Fail first, then whether there is data, then what a Pass still lacks."""
+    case = _case(look, gate)
     return _fail(case) or _no_data(case) or _not_yet(case) or _pass(case)
 
 
-def _case(
-    evidence: Evidence, gate: AccuracyPolicy, share: float, current: CohortEvidence | None, now: float, sticky: bool
-) -> _Case:
+def _case(look: Look, gate: AccuracyPolicy) -> _Case:
+    evidence, share, current, sticky = look.evidence, look.share, look.current, look.sticky
     candidate, stable = evidence.total("candidate"), evidence.total("stable")
     basis = apart.basis(evidence, current, sticky)
     difference = formulas.stratified(label_strata(evidence.cohorts.values()), gate.max_drop)
@@ -90,7 +85,7 @@ def _case(
         basis=proven_on,
         log10_worse=worse,
         log10_low=low,
-        coverage=_coverage(candidate, stable, matured(evidence, now, gate.label_delay_seconds)),
+        coverage=_coverage(candidate, stable, matured(evidence, look.now, gate.label_delay_seconds)),
         finding=Finding(
             verdict="NotYet",
             reason=GateReason.NotProven,

@@ -21,6 +21,7 @@ from serin_operator.decide.judge.findings import (
     log10_needed,
     samples_to_exclude,
 )
+from serin_operator.decide.judge.look import Look
 from serin_operator.decide.judge.reasons import GateReason
 from serin_operator.decide.judge.shadowed import ShadowEvidence
 from serin_operator.decide.policy import AgreementPolicy
@@ -28,8 +29,9 @@ from serin_operator.decide.policy import AgreementPolicy
 LOG_E_PASS = -math.log(PASS_ERROR)
 
 
-def judge_agreement(shadow: ShadowEvidence, gate: AgreementPolicy, share: float) -> Finding:
+def judge_agreement(look: Look, gate: AgreementPolicy) -> Finding:
     """The verdict on agreement: whether there is data, then Fail, then what a Pass still lacks."""
+    shadow, share = look.evidence.shadow, look.share
     if shadow.compared <= 0.0:
         dropped = f"; {shadow.dropped:.0f} copies were dropped" if shadow.dropped else ""
         return Finding("NoData", GateReason.NoShadow, f"no mirrored request has been compared yet{dropped}")

@@ -83,8 +83,7 @@ def absorb(evidence: Evidence, answers: tuple[StatsAnswer, ...], now: float, pol
     readable = [answer.stats for answer in answers if answer.stats is not None]
     shadow = shadowed.absorb(evidence.shadow, evidence.candidate, readable)
     grown = replace(evidence, cohorts=cohorts, pods=pods, shadow=shadow, refused=refused)
-    delay = policy.accuracy.label_delay_seconds if policy.accuracy is not None else 0.0
-    grown = replace(grown, ring=_ring(grown, now, delay))
+    grown = replace(grown, ring=_ring(grown, now, policy.label_delay_seconds))
     return evidence if grown == evidence else grown
 
 

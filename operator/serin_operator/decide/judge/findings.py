@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from serin_operator.api.deployment import FeatureStatus
 from serin_operator.decide.judge import formulas
 from serin_operator.decide.judge.formulas import LN10
 from serin_operator.decide.judge.reasons import GateReason
@@ -21,7 +22,7 @@ COHORT_SAMPLES_MIN = 30.0
 SAMPLES_MIN = 100.0
 """A confidence sequence is asymptotic: below this many samples of each arm in all it is not trusted."""
 
-Verdict = Literal["Pass", "Fail", "NotYet", "NoData"]
+Verdict = Literal["Pass", "Fail", "NotYet", "NoData", "Error"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,9 @@ class Finding:
     log10_e: float | None = None
     budget: float | None = None
     smallest_drop: float | None = None
+    features: tuple[FeatureStatus, ...] = ()
+    breaches: int | None = None
+    checked_at: str | None = None
 
 
 def log10_needed(share: float) -> float:

@@ -25,8 +25,9 @@ from serin_operator.decide.judge.findings import (
     too_few,
 )
 from serin_operator.decide.judge.formulas import Difference
+from serin_operator.decide.judge.look import Look
 from serin_operator.decide.judge.reasons import GateReason
-from serin_operator.decide.judge.sums import ArmCounts, CohortEvidence, Evidence, request_strata
+from serin_operator.decide.judge.sums import ArmCounts, CohortEvidence, request_strata
 from serin_operator.decide.policy import ERROR_RATE, ErrorRatePolicy
 
 LEVEL = PASS_ERROR / 2.0
@@ -52,20 +53,14 @@ class _Case:
     """All fields but verdict, reason and message filled in."""
 
 
-def judge_error_rate(
-    evidence: Evidence, gate: ErrorRatePolicy, share: float, cohort: str | None, *, sticky: bool = False
-) -> Finding:
-    """The verdict on errors: Fail first, then whether there is data, then what a Pass still lacks.
-
-    `sticky` says whether callers come back in later cohorts, which are then not pooled.
-    """
-    case = _case(evidence, gate, share, evidence.cohorts.get(cohort) if cohort is not None else None, sticky)
+def judge_error_rate(look: Look, gate: ErrorRatePolicy) -> Finding:
+    """The verdict on errors: Fail first, then whether there is data, then what a Pass still lacks."""
+    case = _case(look, gate)
     return _fail(case) or _no_data(case) or _not_enough(case) or _proven(case)
 
 
-def _case(
-    evidence: Evidence, gate: ErrorRatePolicy, share: float, current: CohortEvidence | None, sticky: bool
-) -> _Case:
+def _case(look: Look, gate: ErrorRatePolicy) -> _Case:
+    evidence, share, current, sticky = look.evidence, look.share, look.current, look.sticky
     candidate, stable = evidence.total("candidate"), evidence.total("stable")
     basis = apart.basis(evidence, current, sticky)
     difference = formulas.stratified(request_strata(evidence.cohorts.values()), gate.maximum)

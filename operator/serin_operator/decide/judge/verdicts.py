@@ -1,58 +1,49 @@
-"""One verdict per statistical gate, from the evidence and the policy."""
+"""One verdict per gate of the spec, from one look."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from serin_operator.api.deployment import GateStatus, Mode
+from serin_operator.decide.gate_policies import AccuracyPolicy, AgreementPolicy, ErrorRatePolicy, GatePolicy
 from serin_operator.decide.judge.accuracy import judge_accuracy
 from serin_operator.decide.judge.agreement import judge_agreement
 from serin_operator.decide.judge.findings import Finding
+from serin_operator.decide.judge.look import Look
 from serin_operator.decide.judge.rates import judge_error_rate
-from serin_operator.decide.judge.sums import Evidence
-from serin_operator.decide.policy import ACCURACY, AGREEMENT, ERROR_RATE, Policy
 
 
-def judge(
-    evidence: Evidence,
-    policy: Policy,
-    *,
-    shares: Mapping[str, float],
-    cohort: str | None,
-    now: float,
-    now_text: str,
-    previous: tuple[GateStatus, ...] = (),
-) -> tuple[GateStatus, ...]:
-    """What the gates of the policy say: accuracy, errorRate, then agreement, where the policy has them.
+def judge(look: Look, shares: Mapping[str, float], previous: tuple[GateStatus, ...] = ()) -> tuple[GateStatus, ...]:
+    """What the gates of the policy say, in the policy's order.
 
     A gate that is missing in `shares` came after the trial began and holds none of its budget: it cannot fail
     the candidate, and still has to pass it.
 
     Args:
-        evidence: of the candidate on trial.
-        policy: limits and modes; its own shares are not used.
+        look: what is known; its own share and previous status are not used.
         shares: share of falseRollbackBudget by gate, as fixed when the trial began.
-        cohort: the cohort of the requests that are split now, or None where none is.
-        now: Unix time in seconds.
-        now_text: the same as RFC 3339 text, for `since`.
         previous: the gates as last reported; `since` is kept while the verdict stays.
     """
-    found: list[tuple[str, Mode, Finding]] = []
-    if policy.accuracy is not None:
-        share = shares.get(ACCURACY, 0.0)
-        finding = judge_accuracy(evidence, policy.accuracy, share, cohort, now, sticky=policy.sticky)
-        found.append((ACCURACY, policy.accuracy.mode, finding))
-    if policy.error_rate is not None:
-        share = shares.get(ERROR_RATE, 0.0)
-        finding = judge_error_rate(evidence, policy.error_rate, share, cohort, sticky=policy.sticky)
-        found.append((ERROR_RATE, policy.error_rate.mode, finding))
-    if policy.agreement is not None:
-        finding = judge_agreement(evidence.shadow, policy.agreement, shares.get(AGREEMENT, 0.0))
-        found.append((AGREEMENT, policy.agreement.mode, finding))
-    since = {(gate.name, gate.verdict): gate.since for gate in previous}
-    return tuple(
-        _status(name, mode, finding, since.get((name, finding.verdict)) or now_text) for name, mode, finding in found
-    )
+    known = {gate.name: gate for gate in previous}
+    found: list[GateStatus] = []
+    for gate in look.policy.gates:
+        before = known.get(gate.name)
+        finding = _finding(look.of(shares.get(gate.name, 0.0), before), gate)
+        since = before.since if before is not None and before.verdict == finding.verdict else None
+        found.append(_status(gate.name, gate.mode, finding, since or look.now_text))
+    return tuple(found)
+
+
+def _finding(look: Look, gate: GatePolicy) -> Finding:
+    match gate:
+        case AccuracyPolicy():
+            return judge_accuracy(look, gate)
+        case ErrorRatePolicy():
+            return judge_error_rate(look, gate)
+        case AgreementPolicy():
+            return judge_agreement(look, gate)
+        case _:
+            raise NotImplementedError(gate.name)
 
 
 def _status(name: str, mode: Mode, found: Finding, since: str) -> GateStatus:
@@ -62,7 +53,7 @@ def _status(name: str, mode: Mode, found: Finding, since: str) -> GateStatus:
         mode=mode,
         verdict=found.verdict,
         reason=found.reason.value,
-        message=found.message,
+        message=found.message[:1024],
         value=found.value,
         reference=found.reference,
         bound=found.bound,
@@ -72,5 +63,8 @@ def _status(name: str, mode: Mode, found: Finding, since: str) -> GateStatus:
         log10_e=found.log10_e,
         budget=found.budget,
         smallest_drop=found.smallest_drop,
+        features=found.features or None,
+        breaches=found.breaches,
+        checked_at=found.checked_at,
         since=since,
     )
