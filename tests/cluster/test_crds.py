@@ -144,6 +144,29 @@ ACCEPTED = {
     "a whole number as a ratio": ((f"{ACCURACY}.minLabelCoverage", 1),),
     "an accuracy gate with nothing but its name": ((ACCURACY, {}),),
     "labels without delay": ((f"{ACCURACY}.labelDelay", "0s"),),
+    "every gate that goes with classes": (
+        (
+            "spec.gates",
+            {
+                "accuracy": {"strict": True},
+                "dataDrift": {"max": 0.2, "ignore": ["day"]},
+                "predictionDrift": {"mode": "Observe"},
+                "latency": {"quantile": 0.99, "max": "250ms"},
+                "schema": {"maxViolations": 0.01},
+                "custom": [
+                    {"name": "revenue", "query": 'sum(r{namespace="{{namespace}}"})', "min": 1, "interval": "5s"},
+                    {"name": "orders", "url": "https://shop.example/orders", "field": "/today", "min": 0, "max": 9},
+                ],
+            },
+        ),
+    ),
+    "an error of numbers, and a latency in seconds": (
+        ("spec.gates", {"regressionError": {"metric": "rmse", "maxRise": 0.1}, "latency": {"max": "2s"}}),
+    ),
+    "a watch, its first part with all pods": (
+        ("spec.watch", {"for": "72h", "keepWarm": "30m", "onBreach": "Alert", "falseAlarmsPerYear": 2}),
+    ),
+    "drift of both arms passed over": (("spec.verdicts.onSharedDrift", "Ignore"),),
     "a gate that only reports": (("spec.gates.errorRate", {"mode": "Observe", "max": 0.05}),),
     "a paused deployment": (("spec.paused", True),),
     "the longest name": (("metadata.name", "w" * 40),),
@@ -289,6 +312,42 @@ REFUSED = {
     "negative coverage": ("greater than or equal to 0", [(f"{ACCURACY}.minLabelCoverage", -0.1)]),
     "an unknown mode": ('supported values: "Enforce", "Observe"', [(f"{ACCURACY}.mode", "Warn")]),
     "every request may fail": ("should be less than 1", [("spec.gates.errorRate.max", 1)]),
+    "accuracy beside an error of numbers": (
+        "a model has one of the two",
+        [("spec.gates", {"accuracy": {}, "regressionError": {}})],
+    ),
+    "a latency without a unit": ("write a whole number of milliseconds", [("spec.gates.latency", {"max": "250"})]),
+    "a latency of nothing": ("write a whole number of milliseconds", [("spec.gates.latency", {"max": "0ms"})]),
+    "a custom gate that asks nobody": ("has either a query", [("spec.gates.custom", [{"name": "a", "min": 1}])]),
+    "a custom gate that asks two": (
+        "has either a query",
+        [("spec.gates.custom", [{"name": "a", "query": "x", "url": "https://a.example", "field": "/b", "min": 1}])],
+    ),
+    "a document without a field": (
+        "url and field belong together",
+        [("spec.gates.custom", [{"name": "a", "url": "https://a.example", "min": 1}])],
+    ),
+    "a custom gate without limits": (
+        "a custom gate needs min or max",
+        [("spec.gates.custom", [{"name": "a", "query": "x"}])],
+    ),
+    "limits that nothing lies between": (
+        "min must not be larger than max",
+        [("spec.gates.custom", [{"name": "a", "query": "x", "min": 2, "max": 1}])],
+    ),
+    "a custom gate that asks all the time": (
+        "a custom gate looks every 5s at most",
+        [("spec.gates.custom", [{"name": "a", "query": "x", "min": 2, "interval": "1s"}])],
+    ),
+    "one custom gate twice": (
+        "Duplicate value",
+        [("spec.gates.custom", [{"name": "a", "query": "x", "min": 2}, {"name": "a", "query": "y", "min": 2}])],
+    ),
+    "pods kept warm beyond the watch": (
+        "keepWarm is the first part of the watch",
+        [("spec.watch", {"for": "10m", "keepWarm": "30m"})],
+    ),
+    "an unknown answer to drift": ("supported values", [("spec.verdicts.onSharedDrift", "Panic")]),
     "no history": ("greater than or equal to 1", [("spec.revisionHistoryLimit", 0)]),
     "a name that is too long": ("must have at most 40 characters", [("metadata.name", "w" * 41)]),
     "a name with a dot": ("a Service gets this name", [("metadata.name", "wine.red")]),
