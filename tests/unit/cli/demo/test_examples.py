@@ -31,6 +31,16 @@ def test_deployment_is_valid_and_gated() -> None:
     assert spec.gates.error_rate is not None
 
 
+def test_the_guarded_example_names_every_gate_of_a_classifier() -> None:
+    (manifest,) = documents("guarded.yaml")
+    spec = ModelDeploymentSpec.model_validate(manifest["spec"])
+    assert spec.gates is not None
+    left_out = {name for name, gate in spec.gates if gate is None}
+    assert left_out == {"regression_error"}, "a model answers classes or numbers, not both"
+    assert spec.watch is not None
+    assert spec.watch.for_ == "72h"
+
+
 def test_versions_differ_in_one_line() -> None:
     text = (EXAMPLES / story.MANIFEST).read_text()
     assert text.count(story.FIRST_URI) == 1
