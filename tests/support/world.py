@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from serin_contract import labels, startup
-from serin_contract.stats import CohortStats, LabelCounts, PodStats
+from serin_contract.stats import CohortStats, PodStats
 from serin_operator.api.deployment import ModelDeploymentSpec, ModelDeploymentStatus
 from serin_operator.api.revision import ModelRevisionSpec, ModelRevisionStatus
 from serin_operator.decide.judge import evidence as evidences
@@ -48,6 +48,15 @@ from serin_operator.decide.plan import (
 from serin_operator.decide.rollout import decide
 from serin_operator.decide.routing.referred import patch
 from serin_operator.runtime import httproute
+from tests.support.counting import (
+    Behaviour,
+    Counts,
+    Numbers,
+    Pending,
+    Traffic,
+    label_sums,
+    latency_counts,
+)
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -65,34 +74,6 @@ class OvertakenError(Exception):
 
 
 @dataclass
-class Behaviour:
-    """How the pods of one model behave, and how good it is."""
-
-    accuracy: float = 0.95
-    error_rate: float = 0.0
-    ready_after_seconds: float = 2.0
-    never_ready: bool = False
-    crashes_after_seconds: float | None = None
-    refuses: startup.StartupFailure | None = None
-
-
-@dataclass
-class Traffic:
-    """Requests per second, rows in each, and how labels come back."""
-
-    requests_per_second: float = 100.0
-    rows: int = 1
-    correlation: float = 0.0
-    """Of the correctness of the rows of one request."""
-    label_share: float = 1.0
-    delay_right_seconds: float = 0.0
-    delay_wrong_seconds: float = 0.0
-    harder_by: float = 0.0
-    """How much accuracy every model loses from start to end of the trial."""
-    harder_over_seconds: float = 600.0
-
-
-@dataclass
 class Pod:
     """One pod of the world."""
 
@@ -107,28 +88,6 @@ class Pod:
     terminating: bool = False
     waiting_reason: str | None = None
     unschedulable: str | None = None
-
-
-@dataclass
-class Counts:
-    """What one revision's pods counted in one cohort."""
-
-    requests: int = 0
-    predictions: float = 0.0
-    refused: int = 0
-    labels: dict[str, list[float]] = field(default_factory=dict)
-
-
-@dataclass
-class Pending:
-    """Labels of one batch that are still on their way."""
-
-    due: Any
-    """Times in rising order."""
-    revision: str
-    cohort: str
-    right: float
-    posted: int = 0
 
 
 @dataclass
@@ -322,13 +281,7 @@ class World:
         for (revision, cohort), counted in self.counts.items():
             if not ready.get(revision):
                 continue
-            by_revision.setdefault(revision, {})[cohort] = CohortStats(
-                requests=counted.requests,
-                predictions=counted.predictions,
-                rows=counted.requests * self.traffic.rows,
-                refused=counted.refused,
-                labels={name: LabelCounts(*sums) for name, sums in counted.labels.items()},
-            )
+            by_revision.setdefault(revision, {})[cohort] = counted.stats()
         return tuple(self._answer(name, cohorts) for name, cohorts in by_revision.items())
 
     def idle_answers(self) -> tuple[StatsAnswer, ...]:
@@ -667,16 +620,27 @@ class World:
         behaviour = self.models[self.revisions[revision].spec.model.uri]
         counted = self.counts.setdefault((revision, cohort), Counts())
         refused = self._binomial(requests, behaviour.error_rate)
-        counted.requests += requests
-        counted.refused += refused
-        counted.predictions += requests - refused
+        counted.answered(requests, refused, requests * self.traffic.rows)
+        counted.latency += latency_counts(self.draws, behaviour, requests)
+        counted.slots.predicted(self.now, requests - refused)
         labelled = self._binomial(requests - refused, self.traffic.label_share)
+        if behaviour.error_scale is not None:
+            self._count_errors(revision, cohort, np.abs(self.draws.normal(0.0, behaviour.error_scale, labelled)))
+            return
         right = self._right(labelled, self._accuracy(behaviour))
         if not self.traffic.delay_right_seconds and not self.traffic.delay_wrong_seconds:
-            self._count_labels(revision, cohort, float(labelled), right)
+            self._count_labels(revision, cohort, self.now, label_sums(labelled, right))
             return
         self._later(round(right), self.traffic.delay_right_seconds, revision, cohort, 1.0)
         self._later(labelled - round(right), self.traffic.delay_wrong_seconds, revision, cohort, 0.0)
+
+    def _count_errors(self, revision: str, cohort: str, errors: Numbers) -> None:
+        if not self.traffic.delay_right_seconds:
+            self._count_labels(revision, cohort, self.now, label_sums(len(errors), 0.0, errors))
+            return
+        due = np.sort(self.now + self.draws.exponential(self.traffic.delay_right_seconds, size=len(errors)))
+        sums = np.stack([np.ones_like(errors), np.zeros_like(errors), errors, errors**2, errors**4], axis=1)
+        self.pending_labels.append(Pending(due, revision, cohort, self.now, sums))
 
     def _accuracy(self, behaviour: Behaviour) -> float:
         gone = min(1.0, (self.now - self.split_since) / self.traffic.harder_over_seconds)
@@ -696,27 +660,25 @@ class World:
     def _later(self, count: int, delay_seconds: float, revision: str, cohort: str, right: float) -> None:
         if count:
             due = np.sort(self.now + self.draws.exponential(delay_seconds, size=count))
-            self.pending_labels.append(Pending(due, revision, cohort, right))
+            sums = np.tile(label_sums(1.0, right), (count, 1))
+            self.pending_labels.append(Pending(due, revision, cohort, self.now, sums))
 
     def _label(self) -> None:
         for batch in self.pending_labels:
             come = int(np.searchsorted(batch.due, self.now, side="right"))
             if come > batch.posted:
-                new = float(come - batch.posted)
-                self._count_labels(batch.revision, batch.cohort, new, new * batch.right)
+                added = batch.sums[batch.posted : come].sum(axis=0)
+                self._count_labels(batch.revision, batch.cohort, batch.predicted_at, added)
                 batch.posted = come
         self.pending_labels = [batch for batch in self.pending_labels if batch.posted < len(batch.due)]
 
-    def _count_labels(self, revision: str, cohort: str, labelled: float, right: float) -> None:
+    def _count_labels(self, revision: str, cohort: str, predicted_at: float, sums: Numbers) -> None:
         """Labels are posted to stable's pods, which count them for whichever revision predicted."""
         stable = self.status.stable.revision if self.status.stable else revision
-        if not labelled or not self.ready().get(stable):
+        if not sums[0] or not self.ready().get(stable):
             return
-        counted = self.counts.setdefault((stable, cohort), Counts())
-        sums = counted.labels.setdefault(revision, [0.0, 0.0])
-        sums[0] += labelled
-        sums[1] += right
-        self.labelled[revision] = self.labelled.get(revision, 0.0) + labelled
+        self.counts.setdefault((stable, cohort), Counts()).labelled(predicted_at, revision, sums)
+        self.labelled[revision] = self.labelled.get(revision, 0.0) + float(sums[0])
 
     def _binomial(self, n: int, p: float) -> int:
         if p <= 0 or n == 0:
