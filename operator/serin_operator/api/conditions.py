@@ -1,4 +1,4 @@
-"""The condition types of a ModelDeployment. All of them are set from the first pass on."""
+"""The condition types of a ModelDeployment. All but WatchPassing are set from the first pass on."""
 
 from __future__ import annotations
 
@@ -22,3 +22,5 @@ class ConditionType(StrEnum):
     """Every pod has a node."""
     ArtifactVerified = "ArtifactVerified"
     """The bundle's digest is resolved, or equal to the one that was pinned."""
+    WatchPassing = "WatchPassing"
+    """No gate of the watch is breached. Set only while a promoted revision is watched."""

@@ -47,6 +47,7 @@ from serin_operator.api.status import (
     Rejection,
     SplitStatus,
     StableStatus,
+    WatchStatus,
 )
 from serin_operator.api.traffic import ParentReference, RouteReference, Stickiness, Traffic
 
@@ -93,6 +94,7 @@ __all__ = [
     "Traffic",
     "Verdicts",
     "Watch",
+    "WatchStatus",
 ]
 
 

@@ -48,7 +48,11 @@ class Vocabulary:
 
 VOCABULARIES = (
     Vocabulary("Phases", "`status.phase` of a ModelDeployment says in one word where it stands.", Phase),
-    Vocabulary("Conditions", "True is always the good answer. All are set from the first pass on.", ConditionType),
+    Vocabulary(
+        "Conditions",
+        "True is always the good answer. All but WatchPassing are set from the first pass on.",
+        ConditionType,
+    ),
     Vocabulary(
         "Why a model server did not start",
         "A server that refuses its bundle says why in its termination message; the same word is the reason of a "

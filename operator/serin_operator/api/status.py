@@ -202,11 +202,54 @@ class PreviousStatus(ApiModel):
     revision: Annotated[str, Field(max_length=63, description="Name of its ModelRevision.")]
     digest: Annotated[str | None, Field(max_length=71, description="Digest of its bundle.")] = None
     warm_until: Annotated[
-        Timestamp, Field(description="Applying its spec until then gives it all traffic at once, without a trial.")
+        Timestamp,
+        Field(
+            description="Until then it keeps a pod at least; applying its spec gives it all traffic without a trial."
+        ),
     ]
+    full_until: Annotated[
+        Timestamp | None,
+        Field(
+            description=(
+                "Until then it keeps all its pods and can take the traffic at once, later one pod; absent: until "
+                "warmUntil."
+            )
+        ),
+    ] = None
     ready_replicas: Annotated[int | None, Field(description="Its pods that are ready.")] = None
     floor: Annotated[
         int | None, Field(description="With an autoscaler: pods that it keeps at least, as it had them before.")
+    ] = None
+
+
+class WatchStatus(ApiModel):
+    """The watch over the revision that was promoted last."""
+
+    revision: Annotated[str, Field(max_length=63, description="Name of the ModelRevision that is watched.")]
+    since: Annotated[Timestamp, Field(description="When it was promoted.")]
+    until: Annotated[Timestamp, Field(description="When the watch ends, unless a breach is being answered.")]
+    cohort: Annotated[str, Field(max_length=160, description="Cohort of the requests that count in the watch.")]
+    cohort_number: Annotated[int, Field(description="Rises where the route had to be set anew.")] = 1
+    proven: Annotated[
+        dict[str, float] | None,
+        Field(
+            max_length=32,
+            description=(
+                "By gate, what the trial showed at the promotion: the watch asks that it has not become worse than "
+                "this by more than the gate allows."
+            ),
+        ),
+    ] = None
+    breach: Annotated[str | None, Field(max_length=63, description="The gate that is breached, if one is.")] = None
+    breach_since: Annotated[
+        Timestamp | None,
+        Field(description="When the breach was first seen; it lasts when it still stands a minute later."),
+    ] = None
+    not_ready_since: Annotated[
+        Timestamp | None, Field(description="Since when the revision has no ready pod or one that crashes anew.")
+    ] = None
+    rolling_back: Annotated[
+        bool | None, Field(description="Whether the previous revision is being started to take the traffic back.")
     ] = None
 
 
@@ -235,8 +278,8 @@ class HistoryEntry(ApiModel):
     revision: Annotated[str, Field(max_length=63, description="Name of the ModelRevision.")]
     digest: Annotated[str | None, Field(max_length=71, description="Digest of its bundle.")] = None
     outcome: Annotated[
-        Literal["Promoted", "Returned", "Rejected", "Undecided", "Aborted", "Superseded", "Failed"],
-        Field(description="How the trial ended."),
+        Literal["Promoted", "Returned", "RolledBack", "Rejected", "Undecided", "Aborted", "Superseded", "Failed"],
+        Field(description="How the trial ended; RolledBack: after its promotion, by the watch."),
     ]
     reason: Annotated[str, Field(max_length=64, description="Why it ended so.")]
     time: Annotated[Timestamp, Field(description="When it ended.")]
@@ -264,9 +307,15 @@ class ModelDeploymentStatus(ApiModel):
     previous: Annotated[
         PreviousStatus | None, Field(description="The revision that was stable before, as long as it is kept warm.")
     ] = None
+    watch: Annotated[
+        WatchStatus | None, Field(description="The watch over the revision that was promoted last, while it lasts.")
+    ] = None
     gates: Annotated[
         tuple[GateStatus, ...],
-        Field(max_length=32, description="What each gate says of the trial, of the last one after it ended."),
+        Field(
+            max_length=32,
+            description="What each gate says of the trial or in the watch; of the last one after it ended.",
+        ),
         Schema(list_type="map", list_map_keys=("name",)),
     ] = ()
     worst_gate: Annotated[
