@@ -7,6 +7,8 @@ dependence between the rows of one request (Hölder's inequality on the e-values
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from serin_contract.announcements import Announced
@@ -20,20 +22,28 @@ SLOT_SECONDS_MIN = 4
 SLOTS_MAX = 48
 
 LATENCY_BOUNDS_SECONDS = (
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+    0.001, 0.0014, 0.002, 0.0025, 0.003, 0.004, 0.005, 0.007,
+    0.01, 0.014, 0.02, 0.025, 0.03, 0.04, 0.05, 0.07,
+    0.1, 0.14, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7,
+    1.0, 1.4, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0,
+    10.0,
 )  # fmt: skip
-"""Upper bounds of the latency buckets; one more bucket holds what is slower."""
+"""Upper bounds of the latency buckets; one more bucket holds what is slower. A bound that a person would choose for
+a gate is one of them, and none is more than 1.43 times the one before it."""
+
+MalformedReason = Literal["type_error", "missing_column", "extra_column", "shape", "other"]
+"""Why an inference request was refused."""
 
 
-class LabelCounts(msgspec.Struct, frozen=True):
+class LabelCounts(msgspec.Struct, frozen=True, omit_defaults=True):
     """Labels that came back for one revision's predictions, wherever they were posted."""
 
     labelled: float = 0.0
     """Σ 1/m over labelled rows."""
     correct: float = 0.0
-    """Σ 1/m over rows whose prediction equals the label."""
+    """Σ 1/m over rows whose prediction equals the label; 0 for a regressor."""
     error: float = 0.0
-    """Of a regressor: Σ c/m, c being the absolute error, at most the profile's `error_clip`."""
+    """Of a regressor: Σ c/m, c being the absolute error, at most the cohort's `error_clip`."""
     error_2: float = 0.0
     """Σ c²/m."""
     error_4: float = 0.0
@@ -66,7 +76,7 @@ class QualityCounts(msgspec.Struct, frozen=True):
     """Σ 1/m per feature: numbers above the training maximum plus a tenth of the range."""
 
 
-class SlotCounts(msgspec.Struct, frozen=True):
+class SlotCounts(msgspec.Struct, frozen=True, omit_defaults=True):
     """One slot of time of a cohort: what was predicted in it, and which labels of it have come since."""
 
     start: int
@@ -109,6 +119,8 @@ class CohortStats(msgspec.Struct, frozen=True):
     """Requests per bucket of LATENCY_BOUNDS_SECONDS, the slowest bucket last."""
     labels: dict[str, LabelCounts] = {}
     """By revision name: the labels of this cohort that were posted to this pod."""
+    error_clip: float | None = None
+    """Of a regressor: what the errors of these labels were clipped at, in both arms; None where none came."""
     callers: int = 0
     """Callers told apart by their cookie, each counted once: with the first request that was answered."""
     repeated: int = 0
@@ -123,7 +135,7 @@ class CohortStats(msgspec.Struct, frozen=True):
     """By the time of the prediction, rising, each start a multiple of slot_seconds; at most SLOTS_MAX."""
     quality: QualityCounts | None = None
     malformed: dict[str, int] = {}
-    """Of the refused requests, by reason: type_error, missing_column, extra_column, shape, other."""
+    """The refused requests by MalformedReason: together as many as `refused`."""
     own_bins: BinCounts | None = None
     """Bins on the edges of the pod's own profile."""
     stable_bins: BinCounts | None = None

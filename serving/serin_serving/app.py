@@ -62,7 +62,9 @@ class App:
             return await self._route(scope)(scope, receive)
         except RequestError as error:
             allow = _allow(self._routes.get(scope["path"], {})) if error.status == 405 else None
-            return failure(error.status, error.sentence, allow)
+            refused = failure(error.status, error.sentence, allow)
+            refused.malformed = error.malformed
+            return refused
         except GoneError:
             raise
         # A bug in one answer must not take the connection down; it is logged without the caller's values.
@@ -97,7 +99,7 @@ class CallersApp(App):
         visit = scope[_VISIT] = self._server.arrive(scope)
         try:
             answer = await self._answer(scope, receive)
-            self._server.answered(visit, answer.status)
+            self._server.answered(visit, answer.status, answer.malformed)
             # Whatever the status: a caller that counts as refused or failed must be known when it tries again.
             if visit.set_cookie is not None:
                 answer.headers.append((b"set-cookie", visit.set_cookie))

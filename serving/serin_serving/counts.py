@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,13 +14,14 @@ from serin_contract.stats import (
     LATENCY_BOUNDS_SECONDS,
     BinCounts,
     CohortStats,
-    LabelCounts,
+    MalformedReason,
     PodStats,
     ShadowCounts,
 )
 from serin_serving.bins import Binner, Sums
 from serin_serving.layout import Matrix
 from serin_serving.model import Answers
+from serin_serving.slots import LabelSums, Slots
 
 FOLD_ROWS = 512
 """Rows wait until there are this many, or until someone reads: one fold costs little more than one row."""
@@ -44,6 +45,15 @@ def cohorts_that_fit(bins: int) -> int:
     The two arms of a trial share a cohort, and the one before it must still be read once.
     """
     return max(2, min(COHORTS_KEPT, STATS_BYTES_MAX // (_BYTES_PER_BIN * max(1, bins))))
+
+
+class Error(NamedTuple):
+    """How far the prediction of a regressor was off its label."""
+
+    absolute: float
+    """Finite or infinite, never NaN."""
+    clip: float
+    """What it counts at most."""
 
 
 class CohortBins:
@@ -121,7 +131,10 @@ class _Cohort:
         self.repeated = 0
         self.connections = 0
         self.latency = [0] * (len(LATENCY_BOUNDS_SECONDS) + 1)
-        self.labels: dict[str, list[float]] = {}
+        self.labels: dict[str, LabelSums] = {}
+        self.error_clip: float | None = None
+        self.malformed: dict[str, int] = {}
+        self.slots = Slots()
         self.shadow: ShadowSums | None = None
         self.bins = bins
 
@@ -137,10 +150,11 @@ class _Cohort:
             repeated=self.repeated,
             connections=self.connections,
             latency=list(self.latency),
-            labels={
-                revision: LabelCounts(labelled=labelled, correct=correct)
-                for revision, (labelled, correct) in self.labels.items()
-            },
+            labels={revision: sums.snapshot() for revision, sums in self.labels.items()},
+            error_clip=self.error_clip,
+            slot_seconds=self.slots.seconds,
+            slots=self.slots.snapshot(),
+            malformed=dict(self.malformed),
             shadow=None if self.shadow is None else self.shadow.snapshot(),
             own_bins=own,
             stable_bins=stable,
@@ -159,7 +173,16 @@ class Counts:
         self.cohorts_dropped = 0
         self.labels_refused: dict[str, int] = {}
 
-    def answered(self, name: str, status: int, seconds: float, now: float, *, told_apart: bool = False) -> None:
+    def answered(
+        self,
+        name: str,
+        status: int,
+        seconds: float,
+        now: float,
+        *,
+        told_apart: bool = False,
+        malformed: MalformedReason = "other",
+    ) -> None:
         """Count one inference request by its outcome; an empty cohort counts nowhere.
 
         Args:
@@ -168,6 +191,7 @@ class Counts:
             seconds: from the request's arrival to its answer.
             now: Unix time in seconds.
             told_apart: whether this is the first request of a caller that is told from others.
+            malformed: why it was refused, where it was.
         """
         cohort = self._find(name, now)
         if cohort is None:
@@ -179,6 +203,7 @@ class Counts:
             cohort.failed += 1
         elif status >= 400:
             cohort.refused += 1
+            cohort.malformed[malformed] = cohort.malformed.get(malformed, 0) + 1
 
     def repeated(self, name: str, now: float) -> None:
         """Count one further request of a caller, or one of a caller for whom there was no room."""
@@ -199,17 +224,33 @@ class Counts:
             return
         cohort.predictions += 1
         cohort.rows += len(matrix)
+        cohort.slots.at(now).predictions += 1
         cohort.bins.add(matrix, answers)
 
-    def labelled(self, name: str, revision: str, weight: float, *, correct: bool, predicted_at: float) -> None:
-        """Count one label of weight 1/m for the revision that predicted it."""
+    def labelled(self, name: str, revision: str, weight: float, outcome: bool | Error, *, predicted_at: float) -> None:
+        """Count one label for the revision that predicted it.
+
+        Args:
+            name: the cohort of the prediction.
+            revision: that predicted.
+            weight: 1/m.
+            outcome: whether a classifier was right, or how far a regressor was off.
+            predicted_at: Unix time in seconds.
+        """
         cohort = self._find(name, predicted_at)
         if cohort is None:
             return
-        sums = cohort.labels.setdefault(revision, [0.0, 0.0])
-        sums[0] += weight
-        if correct:
-            sums[1] += weight
+        correct, error = False, 0.0
+        if isinstance(outcome, Error):
+            cohort.error_clip = outcome.clip
+            error = min(outcome.absolute, outcome.clip)
+        else:
+            correct = outcome
+        for labels in (cohort.labels, cohort.slots.at(predicted_at).labels):
+            sums = labels.get(revision)
+            if sums is None:
+                sums = labels[revision] = LabelSums()
+            sums.add(weight, correct=correct, error=error)
 
     def shadow(self, name: str, now: float) -> ShadowSums | None:
         """The sums of the shadow traffic under that cohort, to add to; None where it counts nowhere."""

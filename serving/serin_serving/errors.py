@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from serin_contract.startup import StartupReason
+from serin_contract.stats import MalformedReason
 
 
 class RefusedError(Exception):
@@ -17,7 +18,9 @@ class RefusedError(Exception):
 class RequestError(Exception):
     """One request cannot be answered; the sentence goes to the caller."""
 
-    def __init__(self, status: int, sentence: str) -> None:
+    def __init__(self, status: int, sentence: str, malformed: MalformedReason = "other") -> None:
         super().__init__(sentence)
         self.status = status
         self.sentence = sentence
+        self.malformed = malformed
+        """What was wrong with an inference request that is refused."""

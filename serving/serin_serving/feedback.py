@@ -1,11 +1,13 @@
 """Labels that come back: which prediction they are for, whether it was right, and whether they count.
 
 A label equals a prediction as JSON values do: texts by their characters, numbers and booleans by their value
-(1, 1.0 and true are equal; 1 and "1" are not).
+(1, 1.0 and true are equal; 1 and "1" are not). For a regressor the label is a number, and how far it lies from the
+prediction counts.
 """
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -14,9 +16,10 @@ import orjson
 
 from serin_contract import ids
 from serin_contract.bundle import Signature
-from serin_contract.ids import PredictionId
+from serin_contract.ids import Prediction, PredictionId
 from serin_contract.keys import KeyRing
-from serin_serving.counts import Counts
+from serin_serving.counts import Counts, Error
+from serin_serving.error_clip import ErrorClip
 from serin_serving.errors import RequestError
 from serin_serving.recent import Recent
 
@@ -40,8 +43,10 @@ class FeedbackReason(StrEnum):
     """The prediction had fewer rows."""
     UnknownClass = "UnknownClass"
     """The label is none of the classes of the revision that predicted."""
-    NotClassification = "NotClassification"
-    """The model answers numbers."""
+    NotANumber = "NotANumber"
+    """The model answers numbers, and the label or the prediction is no finite one."""
+    NoErrorClip = "NoErrorClip"
+    """The model answers numbers, and its profile does not say at what an error is clipped."""
 
 
 _SENTENCES = {
@@ -53,7 +58,10 @@ _SENTENCES = {
     FeedbackReason.FromFuture: "the prediction id says that its prediction is yet to be made",
     FeedbackReason.NoSuchRow: "the prediction has fewer rows than `row` says",
     FeedbackReason.UnknownClass: "the label is none of the classes of the model that predicted",
-    FeedbackReason.NotClassification: ("this model answers numbers; this version counts labels of classifiers only"),
+    FeedbackReason.NotANumber: "the model answers numbers; the label, and what was predicted, must be finite ones",
+    FeedbackReason.NoErrorClip: (
+        "the model's profile has no `error_clip`, without which one label could outweigh all; package the model anew"
+    ),
 }
 
 
@@ -110,8 +118,11 @@ def decode_items(body: bytes) -> list[object]:
 class Feedback:
     """Checks labels against their prediction ids and counts them."""
 
-    def __init__(self, signature: Signature, revision: str, counts: Counts, recent: Recent) -> None:
+    def __init__(
+        self, signature: Signature, revision: str, counts: Counts, recent: Recent, error_clip: ErrorClip
+    ) -> None:
         self._classifies = signature.task == "classification"
+        self._error_clip = error_clip
         self._classes = frozenset(signature.classes)
         self._revision = revision
         self._counts = counts
@@ -142,22 +153,27 @@ class Feedback:
         item = _item(document)
         if item is None:
             return FeedbackReason.Malformed
-        if not self._classifies:
-            return FeedbackReason.NotClassification
         try:
             claimed = ids.verify(ring, item.id)
         except ids.UnknownKeyError:
             return FeedbackReason.KeyRetired
         except ValueError:
             return FeedbackReason.NotOurs
-        reason = self._objection(claimed, item, now)
-        if reason is not None:
-            return reason
+        outcome = self._objection(claimed, item, now) or self._outcome(claimed, item)
+        if isinstance(outcome, FeedbackReason):
+            return outcome
         # What the id says and not its text: base64 has several spellings of the same bytes.
         identity = claimed.nonce + claimed.predicted_at.to_bytes(8, "big", signed=True)
         if not self._recent.add(identity, item.row):
             return "duplicate"
-        self._count(claimed, item)
+        if claimed.weight > 0:
+            self._counts.labelled(
+                claimed.cohort,
+                claimed.revision,
+                claimed.weight / claimed.rows,
+                outcome,
+                predicted_at=claimed.predicted_at,
+            )
         return "accepted"
 
     def _objection(self, claimed: PredictionId, item: Item, now: float) -> FeedbackReason | None:
@@ -165,21 +181,34 @@ class Feedback:
             return FeedbackReason.FromFuture
         if item.row >= claimed.rows:
             return FeedbackReason.NoSuchRow
+        return None
+
+    def _outcome(self, claimed: PredictionId, item: Item) -> bool | Error | FeedbackReason:
+        predicted = claimed.predictions[item.row]
+        if not self._classifies:
+            return _error(predicted, item.label, self._error_clip.of(claimed.cohort))
         # Another revision may have other classes, unknown to this pod: its labels are taken as they are.
         if claimed.revision == self._revision and item.label not in self._classes:
             return FeedbackReason.UnknownClass
-        return None
+        return predicted == item.label
 
-    def _count(self, claimed: PredictionId, item: Item) -> None:
-        if claimed.weight <= 0:
-            return
-        self._counts.labelled(
-            claimed.cohort,
-            claimed.revision,
-            claimed.weight / claimed.rows,
-            correct=claimed.predictions[item.row] == item.label,
-            predicted_at=claimed.predicted_at,
-        )
+
+def _error(predicted: Prediction, label: Prediction, clip: float | None) -> Error | FeedbackReason:
+    if not _is_finite(predicted) or not _is_finite(label):
+        return FeedbackReason.NotANumber
+    if clip is None:
+        return FeedbackReason.NoErrorClip
+    # The difference of two finite numbers may be infinite; it is clipped.
+    return Error(abs(float(predicted) - float(label)), clip)
+
+
+def _is_finite(value: Prediction) -> bool:
+    if isinstance(value, (str, bool)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def encode_receipt(receipt: Receipt) -> bytes:

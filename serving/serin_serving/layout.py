@@ -68,7 +68,7 @@ class Layout:
         if self.type in ("float64", "float32"):
             return self.from_numbers(matrix.astype(np.float64))
         if any(isinstance(value, float) for values in cells for value in values):
-            raise RequestError(400, "a value is missing and this model takes none that is missing")
+            raise RequestError(400, "a value is missing and this model takes none that is missing", "type_error")
         return self._whole(matrix)
 
     def has_gaps(self, matrix: Matrix) -> bool:
@@ -91,13 +91,13 @@ class Layout:
     def _whole(self, numbers: Matrix) -> Matrix:
         if self.type == "bool":
             if numbers.dtype.kind not in "bO":
-                raise RequestError(400, "this model takes booleans (BOOL) only")
+                raise RequestError(400, "this model takes booleans (BOOL) only", "type_error")
             return numbers.astype(np.bool_)
         if numbers.dtype.kind not in "iubO":
-            raise RequestError(400, f"this model takes whole numbers ({self.type.upper()}) only")
+            raise RequestError(400, f"this model takes whole numbers ({self.type.upper()}) only", "type_error")
         lowest, highest = _BOUNDS[self.type]
         if numbers.size and (numbers.min() < lowest or numbers.max() > highest):
-            raise RequestError(400, f"a number is outside the range of {self.type.upper()}")
+            raise RequestError(400, f"a number is outside the range of {self.type.upper()}", "type_error")
         return numbers.astype(self.type)
 
 
@@ -106,11 +106,11 @@ def _cells(values: Sequence[object], column: Column) -> Sequence[object]:
     if column.datatype == "BYTES":
         if all(value is None or isinstance(value, str) for value in values):
             return values
-        raise RequestError(400, f"column {column.name!r} takes text (BYTES)")
+        raise RequestError(400, f"column {column.name!r} takes text (BYTES)", "type_error")
     if column.datatype == "BOOL":
         if all(value is None or isinstance(value, bool) for value in values):
             return [math.nan if value is None else value for value in values]
-        raise RequestError(400, f"column {column.name!r} takes booleans (BOOL)")
+        raise RequestError(400, f"column {column.name!r} takes booleans (BOOL)", "type_error")
     if column.datatype in ("INT64", "INT32"):
         return [_whole_number(value, column) for value in values]
     return [_number(value, column) for value in values]
@@ -123,8 +123,8 @@ def _number(value: object, column: Column) -> float:
         try:
             return float(value)
         except OverflowError:
-            raise RequestError(400, f"a number in column {column.name!r} is too large") from None
-    raise RequestError(400, f"column {column.name!r} takes numbers ({column.datatype})")
+            raise RequestError(400, f"a number in column {column.name!r} is too large", "type_error") from None
+    raise RequestError(400, f"column {column.name!r} takes numbers ({column.datatype})", "type_error")
 
 
 def _whole_number(value: object, column: Column) -> int | float:
@@ -134,4 +134,4 @@ def _whole_number(value: object, column: Column) -> int | float:
         return int(value)
     if isinstance(value, float) and math.isnan(value):
         return value
-    raise RequestError(400, f"column {column.name!r} takes whole numbers ({column.datatype})")
+    raise RequestError(400, f"column {column.name!r} takes whole numbers ({column.datatype})", "type_error")

@@ -12,7 +12,9 @@ from prometheus_client import (
 )
 
 from serin_contract import metrics
-from serin_contract.stats import LATENCY_BOUNDS_SECONDS
+
+LATENCY_BOUNDS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Fewer than in the stats, which a gate reads: each bound is a time series of every pod."""
 
 # A second series with a time of birth for each counter helps nobody here.
 disable_created_metrics()  # type: ignore[no-untyped-call]

@@ -56,7 +56,7 @@ def decode_infer(body: bytes, layout: Layout) -> InferRequest:
         raise RequestError(400, "the body must be a JSON object with `inputs`")
     inputs = document.get("inputs")
     if not isinstance(inputs, list) or not inputs or not all(isinstance(item, dict) for item in inputs):
-        raise RequestError(400, "`inputs` must be a list of at least one tensor")
+        raise RequestError(400, "`inputs` must be a list of at least one tensor", "shape")
     return InferRequest(
         id=_request_id(document.get("id")),
         matrix=_matrix(inputs, layout),
@@ -150,7 +150,7 @@ def _tensor(tensor: dict[str, Any], layout: Layout) -> Matrix:
     name, shape, datatype = _label(tensor), _shape(tensor), _datatype(tensor)
     rows, width = shape[0], math.prod(shape[1:])
     if len(shape) > 2 or width != layout.width:
-        raise RequestError(400, f"input {name!r} has shape {shape}; this model takes [m, {layout.width}]")
+        raise RequestError(400, f"input {name!r} has shape {shape}; this model takes [m, {layout.width}]", "shape")
     _check_rows(rows)
     data = tensor.get("data")
     if datatype == "BYTES" or layout.type == "object":
@@ -166,11 +166,14 @@ def _named(inputs: list[dict[str, Any]], layout: Layout) -> Matrix:
     for name in by_name:
         if name not in layout.names:
             raise RequestError(
-                400, f"this model has no input {name!r}; send one tensor [m, {layout.width}] or its columns"
+                400,
+                f"this model has no input {name!r}; send one tensor [m, {layout.width}] or its columns",
+                "extra_column",
             )
     missing = [name for name in layout.names if name not in by_name]
     if missing or len(by_name) != len(inputs):
-        raise RequestError(400, f"inputs are missing or doubled; missing: {', '.join(missing[:5]) or 'none'}")
+        sentence = f"inputs are missing or doubled; missing: {', '.join(missing[:5]) or 'none'}"
+        raise RequestError(400, sentence, "missing_column" if missing else "extra_column")
     rows = _shape(inputs[0])[0]
     _check_rows(rows)
     return layout.from_columns([_column(by_name[name], rows) for name in layout.names])
@@ -179,28 +182,30 @@ def _named(inputs: list[dict[str, Any]], layout: Layout) -> Matrix:
 def _column(tensor: dict[str, Any], rows: int) -> list[object]:
     name, shape, datatype = _label(tensor), _shape(tensor), _datatype(tensor)
     if shape not in ([rows], [rows, 1]):
-        raise RequestError(400, f"input {name!r} has shape {shape}; [{rows}] or [{rows}, 1] is expected")
+        raise RequestError(400, f"input {name!r} has shape {shape}; [{rows}] or [{rows}, 1] is expected", "shape")
     values = [row[0] for row in _nested(tensor.get("data"), rows, 1, name)]
     wanted = {"BYTES": (str,), "BOOL": (bool,)}.get(datatype, (int, float))
     if not all(value is None or isinstance(value, wanted) for value in values):
-        raise RequestError(400, f"input {name!r} holds a value that is no {datatype}")
+        raise RequestError(400, f"input {name!r} holds a value that is no {datatype}", "type_error")
     return values
 
 
 def _numbers(data: object, datatype: str, name: str) -> Matrix:
     """A numeric array of the data's own shape; null becomes NaN."""
     if not isinstance(data, list):
-        raise RequestError(400, f"input {name!r} has no list `data`")
+        raise RequestError(400, f"input {name!r} has no list `data`", "shape")
     try:
         array = np.array(data)
         if array.dtype.kind == "O":
             array = _with_gaps(array)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise RequestError(400, f"input {name!r} holds uneven lists or a value that is no number") from error
+    except ValueError as error:
+        raise RequestError(400, f"input {name!r} holds uneven lists", "shape") from error
+    except (TypeError, OverflowError) as error:
+        raise RequestError(400, f"input {name!r} holds a value that is no number", "type_error") from error
     allowed = "b" if datatype == "BOOL" else "iub" if datatype in _WHOLE else "fiub"
     # A gap makes floats of whole numbers and booleans; the model's own type then decides.
     if array.dtype.kind not in allowed and not (array.dtype.kind == "f" and np.isnan(array).any()):
-        raise RequestError(400, f"input {name!r} holds a value that is no {datatype}")
+        raise RequestError(400, f"input {name!r} holds a value that is no {datatype}", "type_error")
     return array
 
 
@@ -215,7 +220,7 @@ def _with_gaps(array: Matrix) -> Matrix:
 def _nested(data: object, rows: int, width: int, name: str) -> list[list[object]]:
     """The data as m lists of d values, from flat or nested lists."""
     if not isinstance(data, list):
-        raise RequestError(400, f"input {name!r} has no list `data`")
+        raise RequestError(400, f"input {name!r} has no list `data`", "shape")
     if len(data) == rows and all(isinstance(row, list) and len(row) == width for row in data):
         return data
     if len(data) != rows * width:
@@ -224,7 +229,7 @@ def _nested(data: object, rows: int, width: int, name: str) -> list[list[object]
 
 
 def _wrong_size(name: str) -> RequestError:
-    return RequestError(400, f"the data of input {name!r} do not fit its shape")
+    return RequestError(400, f"the data of input {name!r} do not fit its shape", "shape")
 
 
 def _label(tensor: dict[str, Any]) -> str:
@@ -238,18 +243,18 @@ def _shape(tensor: dict[str, Any]) -> list[int]:
     shape = tensor.get("shape")
     if isinstance(shape, list) and shape and all(type(size) is int and size >= 0 for size in shape):
         return shape
-    raise RequestError(400, f"input {_label(tensor)!r} needs a shape of whole numbers")
+    raise RequestError(400, f"input {_label(tensor)!r} needs a shape of whole numbers", "shape")
 
 
 def _datatype(tensor: dict[str, Any]) -> str:
     datatype = tensor.get("datatype")
     if isinstance(datatype, str) and datatype in _DATATYPES:
         return datatype
-    raise RequestError(400, f"input {_label(tensor)!r} needs a datatype: {', '.join(sorted(_DATATYPES))}")
+    raise RequestError(400, f"input {_label(tensor)!r} needs a datatype: {', '.join(sorted(_DATATYPES))}", "type_error")
 
 
 def _check_rows(rows: int) -> None:
     if rows == 0:
-        raise RequestError(400, "a request has at least one row")
+        raise RequestError(400, "a request has at least one row", "shape")
     if rows > ROWS_MAX:
         raise RequestError(413, f"a request has at most {ROWS_MAX} rows; this one has {rows}")

@@ -11,11 +11,13 @@ import msgspec
 from serin_contract import ids, stats
 from serin_contract.keys import KeyRing
 from serin_contract.profile import Profile
+from serin_contract.stats import MalformedReason
 from serin_serving.announced import Announcements, Refusal
 from serin_serving.batching import Batcher
 from serin_serving.bins import Binner
 from serin_serving.connections import Connection, Connections
 from serin_serving.counts import Counts
+from serin_serving.error_clip import ErrorClip
 from serin_serving.feedback import Feedback, Receipt, decode_items
 from serin_serving.keys import Keys
 from serin_serving.layout import Matrix
@@ -54,7 +56,8 @@ class Server:
         stable = None if loaded.stable_profile is None else _binner(loaded.stable_profile, loaded.model)
         self._counts = Counts(_binner(loaded.profile, loaded.model), stable)
         self._batcher = Batcher(loaded.model.answer, threaded=loaded.slow)
-        self._feedback = Feedback(loaded.model.signature, self.revision, self._counts, Recent())
+        clip = ErrorClip(self.revision, loaded.profile, loaded.stable_profile)
+        self._feedback = Feedback(loaded.model.signature, self.revision, self._counts, Recent(), clip)
         self._mirror = Mirror(self._counts, self.metrics, self.ring, Load())
         classifies = loaded.model.signature.task == "classification"
         self._shadow = Shadow(self._predict_rows, self._counts, self.metrics, classifies=classifies)
@@ -97,8 +100,8 @@ class Server:
         """Begin one inference request."""
         return self.visits.arrive(scope, self.ring())
 
-    def answered(self, visit: Visit, status: int) -> None:
-        """Count one inference request by its outcome."""
+    def answered(self, visit: Visit, status: int, malformed: MalformedReason) -> None:
+        """Count one inference request by its outcome; what was malformed matters where it was refused."""
         seconds, now = time.perf_counter() - visit.arrived_at, time.time()
         self.visits.requests += 1
         self.metrics.answered(status, seconds)
@@ -109,7 +112,8 @@ class Server:
             self._counts.repeated(visit.cohort, now)
             self.metrics.callers_repeated.inc()
             return
-        self._counts.answered(visit.cohort, status, seconds, now, told_apart=visit.told_apart)
+        told_apart = visit.told_apart
+        self._counts.answered(visit.cohort, status, seconds, now, told_apart=told_apart, malformed=malformed)
         if visit.told_apart and visit.cohort:
             self.metrics.callers.inc()
 

@@ -14,6 +14,7 @@ from serin_contract.ids import ROWS_MAX, Prediction
 from serin_contract.keys import KeyRing
 from serin_contract.mirrored import AGE_SECONDS_MAX, NONCE_BYTES, Mirrored
 from serin_contract.seals import ForgedError
+from serin_contract.stats import MalformedReason
 from serin_serving.counts import Counts, valid_cohort
 from serin_serving.errors import RequestError
 from serin_serving.layout import Matrix
@@ -92,19 +93,20 @@ class Shadow:
 
     async def _answer(self, message: Mirrored) -> None:
         began, status = time.perf_counter(), 200
+        malformed: MalformedReason = "other"
         answers: Answers | None = None
         try:
             matrix, answers = await self._predict(message.body)
         except RequestError as error:
             if error.status == 503:
                 raise
-            status = error.status
+            status, malformed = error.status, error.malformed
         # The candidate's failure is what the shadow is there to find.
         except Exception:  # noqa: BLE001
             _log.exception("a mirrored request failed")
             status = 500
         now = self._clock()
-        self._counts.answered(message.cohort, status, time.perf_counter() - began, now)
+        self._counts.answered(message.cohort, status, time.perf_counter() - began, now, malformed=malformed)
         if answers is not None:
             self._counts.predicted(message.cohort, matrix, answers, now)
         self._compare(message, None if answers is None else answers.values, now)

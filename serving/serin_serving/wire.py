@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from serin_contract.stats import MalformedReason
 from serin_serving.errors import RequestError
 
 Scope = MutableMapping[str, Any]
@@ -29,13 +30,15 @@ class GoneError(Exception):
 class Answer:
     """One answer: a status, a body and headers beside those that every answer has."""
 
-    __slots__ = ("body", "content_type", "headers", "status")
+    __slots__ = ("body", "content_type", "headers", "malformed", "status")
 
     def __init__(self, status: int, body: bytes, headers: Headers | None = None, content_type: bytes = JSON) -> None:
         self.status = status
         self.body = body
         self.headers = headers or []
         self.content_type = content_type
+        self.malformed: MalformedReason = "other"
+        """Why an inference request was refused; what it says of any other answer means nothing."""
 
 
 def failure(status: int, sentence: str, headers: Headers | None = None) -> Answer:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from serin_contract.profile import NumericFeature, PredictionBins, Profile
-from serin_contract.stats import PodStats
+from serin_contract.stats import LATENCY_BOUNDS_SECONDS, PodStats
 from serin_serving.bins import Binner
 from serin_serving.counts import FOLD_ROWS, Counts, cohorts_that_fit, valid_cohort
 from serin_serving.model import Answers
@@ -48,8 +50,8 @@ def test_a_request_counts_as(name: str) -> None:
 LATENCIES = {
     "the first bound": (0.001, 0),
     "just above it": (0.0011, 1),
-    "the last bound": (10.0, 12),
-    "ever": (99, 13),
+    "the last bound": (10.0, 32),
+    "ever": (99, 33),
 }
 
 
@@ -59,6 +61,37 @@ def test_the_bucket_of(name: str) -> None:
     counted = counts()
     counted.answered("c", 200, seconds, 0)
     assert snapshot(counted).cohorts["c"].latency.index(1) == bucket
+
+
+def test_a_person_finds_the_bound_that_he_would_choose() -> None:
+    chosen = {0.001, 0.002, 0.005, 0.01, 0.02, 0.025, 0.05, 0.1, 0.2, 0.25, 0.5, 1, 2, 2.5, 5, 10}
+    assert chosen <= set(LATENCY_BOUNDS_SECONDS)
+    rises = [above / below for below, above in pairwise(LATENCY_BOUNDS_SECONDS)]
+    assert min(rises) > 1
+    assert max(rises) < 1.43
+
+
+def test_a_refused_request_counts_once_in_the_latencies_and_once_in_the_reasons() -> None:
+    counted = counts()
+    counted.answered("c", 400, 0.001, 0, malformed="shape")
+    counted.answered("c", 400, 0.001, 0, malformed="shape")
+    counted.answered("c", 413, 0.001, 0)
+    counted.answered("c", 500, 0.001, 0)
+    counted.answered("c", 200, 0.001, 0)
+    cohort = snapshot(counted).cohorts["c"]
+    assert (cohort.requests, sum(cohort.latency)) == (5, 5)
+    assert cohort.malformed == {"shape": 2, "other": 1}
+
+
+def test_the_watched_cohort_outlives_any_number_of_late_labels_and_older_cohorts() -> None:
+    counted = counts(kept=2)
+    name = f"watch.{'r' * 63}.12.{'n' * 32}"
+    assert valid_cohort([name.encode()]) == name
+    predict(counted, name, 1, now=1000.5)
+    for turn in range(100):
+        counted.labelled(f"trial.{turn}.a", "r-1", 1.0, True, predicted_at=turn)
+    predict(counted, name, 1, now=2000.5)
+    assert snapshot(counted).cohorts[name].predictions == 2
 
 
 @given(st.lists(st.integers(1, FOLD_ROWS), min_size=1, max_size=8))
@@ -94,15 +127,15 @@ def test_a_dropped_cohort_never_comes_back() -> None:
 def test_a_late_label_pushes_no_living_cohort_out() -> None:
     counted = counts(kept=1)
     predict(counted, "living", 1, now=100)
-    counted.labelled("ancient", "r-0", 1.0, correct=True, predicted_at=5)
+    counted.labelled("ancient", "r-0", 1.0, True, predicted_at=5)
     assert list(snapshot(counted).cohorts) == ["living"]
     assert snapshot(counted).cohorts_dropped == 1
 
 
 def test_labels_are_kept_by_the_revision_that_predicted() -> None:
     counted = counts()
-    counted.labelled("c", "r-1", 0.5, correct=True, predicted_at=1)
-    counted.labelled("c", "r-2", 1.0, correct=False, predicted_at=1)
+    counted.labelled("c", "r-1", 0.5, True, predicted_at=1)
+    counted.labelled("c", "r-2", 1.0, False, predicted_at=1)
     labels = snapshot(counted).cohorts["c"].labels
     assert (labels["r-1"].labelled, labels["r-1"].correct) == (0.5, 0.5)
     assert (labels["r-2"].labelled, labels["r-2"].correct) == (1.0, 0.0)

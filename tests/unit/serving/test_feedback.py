@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from serin_contract.keys import KeyRing, derive_ring
 from serin_contract.profile import PredictionBins, Profile
 from serin_serving.bins import Binner
 from serin_serving.counts import Counts
+from serin_serving.error_clip import ERROR_MAX, ErrorClip
 from serin_serving.feedback import Feedback, FeedbackReason
 from serin_serving.recent import Recent
 
@@ -18,10 +20,18 @@ OTHER = derive_ring({"m2": b"3" * 32}, "m2", "uid-of-wine")
 RETIRED = derive_ring({"m0": b"0" * 32}, "m0", "uid-of-wine")
 
 
-def pod(classes: Any = (0, 1), task: Any = "classification") -> tuple[Feedback, Counts]:
-    profile = Profile([], PredictionBins("regression", [], [], [0.0]), rows=0)
-    counts = Counts(Binner(profile, [], [], []), None)
-    return Feedback(Signature(task, [], list(classes)), "wine-1", counts, Recent(64, 4)), counts
+def profile(error_clip: float | None = None) -> Profile:
+    return Profile([], PredictionBins("regression", [], [], [0.0]), rows=0, error_clip=error_clip)
+
+
+def pod(classes: Any = (0, 1), task: Any = "classification", clip: float | None = None) -> tuple[Feedback, Counts]:
+    counts = Counts(Binner(profile(), [], [], []), None)
+    error_clip = ErrorClip("wine-1", profile(clip), None)
+    return Feedback(Signature(task, [], list(classes)), "wine-1", counts, Recent(64, 4), error_clip), counts
+
+
+def regressor(clip: float | None = 10.0) -> tuple[Feedback, Counts]:
+    return pod(classes=(), task="regression", clip=clip)
 
 
 def item(ring: KeyRing, label: Any, predictions: Any = (0,), **changes: Any) -> dict[str, Any]:
@@ -124,9 +134,86 @@ def test_a_mixed_post_is_answered_item_by_item(ring: KeyRing) -> None:
     ]
 
 
-def test_a_regressor_takes_no_labels(ring: KeyRing) -> None:
-    feedback, _ = pod(classes=(), task="regression")
-    assert feedback.take([item(ring, 1.5, (1.5,))], ring, NOW).refused[0].reason is FeedbackReason.NotClassification
+REGRESSORS: dict[str, tuple[Any, Any, tuple[float, float, float, float]]] = {
+    "an exact prediction": ([1.5], 1.5, (1, 0, 0, 0)),
+    "too low by three": ([1.5], 4.5, (1, 3, 9, 81)),
+    "too high by three": ([4.5], 1.5, (1, 3, 9, 81)),
+    "a whole number for a label": ([1.5], 3, (1, 1.5, 2.25, 5.0625)),
+    "half a request": ([1.0, 9.0], 3.0, (0.5, 1, 2, 8)),
+    "farther off than the clip": ([0.0], 11.0, (1, 10, 100, 10_000)),
+    "far beyond the range of floats": ([-1.5e308], 1.5e308, (1, 10, 100, 10_000)),
+}
+
+
+@pytest.mark.parametrize("name", REGRESSORS)
+def test_of_a_regressor_the_error_counts(ring: KeyRing, name: str) -> None:
+    predictions, label, expected = REGRESSORS[name]
+    feedback, counts = regressor()
+    assert feedback.take([item(ring, label, predictions)], ring, NOW).accepted == 1
+    cohort = counts.snapshot("r", "p", "s").cohorts["c"]
+    sums = cohort.labels["wine-1"]
+    assert (sums.labelled, sums.error, sums.error_2, sums.error_4) == expected
+    assert (sums.correct, cohort.error_clip) == (0, 10)
+
+
+REFUSED_BY_REGRESSORS: dict[str, tuple[float | None, Any, Any, FeedbackReason]] = {
+    "a text": (10, [1.5], "1.5", FeedbackReason.NotANumber),
+    "a boolean": (10, [1.5], True, FeedbackReason.NotANumber),
+    "infinity": (10, [1.5], math.inf, FeedbackReason.NotANumber),
+    "not a number": (10, [1.5], math.nan, FeedbackReason.NotANumber),
+    "a whole number beyond the range of floats": (10, [1.5], 10**400, FeedbackReason.NotANumber),
+    "a number for the prediction of a classifier": (10, ["red"], 1.5, FeedbackReason.NotANumber),
+    "a label where the profile has no clip": (None, [1.5], 1.5, FeedbackReason.NoErrorClip),
+    "a label where the clip is zero": (0.0, [1.5], 1.5, FeedbackReason.NoErrorClip),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_BY_REGRESSORS)
+def test_a_regressor_refuses(ring: KeyRing, name: str) -> None:
+    clip, predictions, label, reason = REFUSED_BY_REGRESSORS[name]
+    feedback, counts = regressor(clip)
+    assert [refused.reason for refused in feedback.take([item(ring, label, predictions)], ring, NOW).refused] == [
+        reason
+    ]
+    assert counts.snapshot("r", "p", "s").cohorts == {}
+    assert counts.labels_refused == {reason: 1}
+
+
+def test_labels_of_both_arms_are_clipped_alike(ring: KeyRing) -> None:
+    feedback, counts = regressor()
+    for revision in ("wine-1", "wine-2"):
+        feedback.take([item(ring, 99.0, [0.0], revision=revision, cohort="wine-2.3.a")], ring, NOW)
+    labels = counts.snapshot("r", "p", "s").cohorts["wine-2.3.a"].labels
+    assert labels["wine-1"] == labels["wine-2"]
+
+
+CLIPS: dict[str, tuple[float | None, float | None, str, float | None]] = {
+    "stable's pod in the trial of another": (3.0, 2.0, "wine-2.1.a", 3.0),
+    "the candidate's pod in its own trial": (3.0, 2.0, "wine-1.1.a", 2.0),
+    "the candidate's pod while it is watched": (3.0, 2.0, "watch.wine-1.1.a", 2.0),
+    "a pod whose stable has no clip": (3.0, None, "wine-1.1.a", 3.0),
+    "a pod with stable's clip alone": (None, 2.0, "wine-2.1.a", None),
+    "a revision whose name begins alike": (3.0, 2.0, "wine-11.1.a", 3.0),
+    "a clip whose fourth power is infinite": (1e300, None, "wine-2.1.a", ERROR_MAX),
+}
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_the_clip_is_that_of_the_stable_of_the_trial(name: str) -> None:
+    own, stable, cohort, expected = CLIPS[name]
+    assert ErrorClip("wine-1", profile(own), profile(stable)).of(cohort) == expected
+
+
+def test_a_pod_without_a_stable_has_its_own_clip_in_every_cohort() -> None:
+    clip = ErrorClip("wine-1", profile(3.0), None)
+    assert [clip.of(cohort) for cohort in ("wine-1.1.a", "watch.wine-1.1.a", "wine-2.1.a")] == [3.0, 3.0, 3.0]
+
+
+def test_huge_errors_leave_finite_sums(ring: KeyRing) -> None:
+    feedback, counts = regressor(clip=1e300)
+    feedback.take([item(ring, 1e308, [-1e308]) for _ in range(100)], ring, NOW)
+    sums = counts.snapshot("r", "p", "s").cohorts["c"].labels["wine-1"]
+    assert math.isfinite(sums.error_4)
 
 
 def test_a_full_bucket_forgets_its_oldest_entry() -> None:

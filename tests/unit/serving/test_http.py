@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_wine
 from tests.unit.serving.running import Running
 
 from serin_contract import ids, metrics, stats
@@ -17,6 +18,14 @@ ROW = [13.2, 1.78, 2.14, 11.2, 100, 2.65, 2.76, 0.26, 1.28, 4.38, 1.05, 3.4, 105
 
 def tensor(**changes: Any) -> dict[str, Any]:
     return {"inputs": [{"name": "x", "shape": [1, 13], "datatype": "FP64", "data": ROW, **changes}]}
+
+
+def named(**changes: Any) -> list[dict[str, Any]]:
+    """The row as one input for each column, with other data where told."""
+    return [
+        {"name": name, "shape": [1], "datatype": "FP64", "data": changes.get(name, [value])}
+        for name, value in zip(load_wine().feature_names, ROW, strict=True)
+    ]
 
 
 def test_answers_equal_the_model_bit_for_bit(server: Running) -> None:
@@ -90,34 +99,46 @@ def test_neither_port_answers_for_the_other(server: Running) -> None:
 
 
 REFUSED = {
-    "a body that is no JSON": (b"{", 400, "not JSON"),
-    "a body that is a list": ([], 400, "must be a JSON object"),
-    "no inputs": ({}, 400, "`inputs` must be a list"),
-    "too few columns": (tensor(shape=[1, 12], data=ROW[1:]), 400, "this model takes [m, 13]"),
-    "data that do not fit the shape": (tensor(shape=[2, 13]), 400, "do not fit its shape"),
-    "no rows": (tensor(shape=[0, 13], data=[]), 400, "at least one row"),
-    "text in a numeric tensor": (tensor(data=["a"] * 13), 400, "no FP64"),
-    "uneven lists": (tensor(shape=[2, 13], data=[ROW, ROW[1:]]), 400, "uneven lists"),
-    "whole numbers with fractions": (tensor(datatype="INT64"), 400, "no INT64"),
-    "an unknown datatype": (tensor(datatype="COMPLEX"), 400, "needs a datatype"),
-    "a tensor without a shape": (tensor(shape=None), 400, "needs a shape"),
-    "a missing value that scikit-learn does not take": (tensor(data=[None, *ROW[1:]]), 400, "contains NaN"),
+    "a body that is no JSON": (b"{", 400, "not JSON", "other"),
+    "a body that is a list": ([], 400, "must be a JSON object", "other"),
+    "no inputs": ({}, 400, "`inputs` must be a list", "shape"),
+    "too few columns": (tensor(shape=[1, 12], data=ROW[1:]), 400, "this model takes [m, 13]", "shape"),
+    "data that do not fit the shape": (tensor(shape=[2, 13]), 400, "do not fit its shape", "shape"),
+    "no rows": (tensor(shape=[0, 13], data=[]), 400, "at least one row", "shape"),
+    "text in a numeric tensor": (tensor(data=["a"] * 13), 400, "no FP64", "type_error"),
+    "uneven lists": (tensor(shape=[2, 13], data=[ROW, ROW[1:]]), 400, "uneven lists", "shape"),
+    "whole numbers with fractions": (tensor(datatype="INT64"), 400, "no INT64", "type_error"),
+    "an unknown datatype": (tensor(datatype="COMPLEX"), 400, "needs a datatype", "type_error"),
+    "a tensor without a shape": (tensor(shape=None), 400, "needs a shape", "shape"),
+    "a missing value that scikit-learn does not take": (tensor(data=[None, *ROW[1:]]), 400, "contains NaN", "other"),
     "an infinite value": (b'{"inputs":[' + json.dumps(tensor()["inputs"][0]).replace("13.2", "1e999").encode() + b"]}",
-                          400, "nfinit"),
+                          400, "nfinit", "other"),
     "an input that the model does not have": (
         {"inputs": [{"name": name, "shape": [1], "datatype": "FP64", "data": [1.0]} for name in ("alcohol", "height")]},
         400,
         "no input 'height'",
+        "extra_column",
     ),
-    "more rows than an id may name": (tensor(shape=[5000, 13], data=[]), 413, "at most 4096 rows"),
-    "an unknown output": ({**tensor(), "outputs": [{"name": "shap"}]}, 400, "`outputs` may name"),
-    "an id that is no text": ({**tensor(), "id": 7}, 400, "`id` must be a text"),
+    "a named input with a text": ({"inputs": named(alcohol=["dry"])}, 400, "no FP64", "type_error"),
+    "an input too few": ({"inputs": named()[1:]}, 400, "missing: alcohol", "missing_column"),
+    "an input twice": ({"inputs": [*named(), *named()[:1]]}, 400, "missing: none", "extra_column"),
+    "an input of two columns": (
+        {"inputs": [{**named()[0], "shape": [1, 2]}, *named()[1:]]},
+        400,
+        "is expected",
+        "shape",
+    ),
+    "lists for numbers": (tensor(data=[[[value]] for value in ROW]), 400, "do not fit", "shape"),
+    "objects for numbers": (tensor(data=[{}] * 13), 400, "no number", "type_error"),
+    "more rows than an id may name": (tensor(shape=[5000, 13], data=[]), 413, "at most 4096 rows", "other"),
+    "an unknown output": ({**tensor(), "outputs": [{"name": "shap"}]}, 400, "`outputs` may name", "other"),
+    "an id that is no text": ({**tensor(), "id": 7}, 400, "`id` must be a text", "other"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_it_refuses_and_counts(server: Running, name: str) -> None:
-    body, status, part = REFUSED[name]
+    body, status, part, reason = REFUSED[name]
     cohort = server.cohort()
     reply = server.call("POST", server.path("infer"), body, x_serin_cohort=cohort)
     assert reply.status == status
@@ -126,6 +147,7 @@ def test_it_refuses_and_counts(server: Running, name: str) -> None:
     counted = server.stats()["cohorts"][cohort]
     assert (counted["requests"], counted["refused"], counted["failed"]) == (1, 1, 0)
     assert (counted["predictions"], counted["rows"], sum(counted["latency"])) == (0, 0, 1)
+    assert counted["malformed"] == {reason: 1}
 
 
 def test_an_unknown_model_is_not_found_and_counts_as_refused(server: Running) -> None:
@@ -237,13 +259,13 @@ def test_feedback_refuses_whole_posts_of(server: Running, name: str) -> None:
     assert reply.error
 
 
-def test_a_regressor_answers_numbers_and_takes_no_labels(regressor_server: Running) -> None:
+def test_a_regressor_answers_numbers_and_refuses_labels_that_are_none(regressor_server: Running) -> None:
     case = regressor_server.case
     reply = regressor_server.infer(case.rows[:5])
     assert reply.json["outputs"][0]["data"] == case.model.predict(case.rows[:5]).tolist()
-    refused = regressor_server.call("POST", "/v1/feedback", {"id": reply.prediction_id, "label": 100.0})
-    assert refused.status == 422
-    assert refused.error == "this model answers numbers; this version counts labels of classifiers only"
+    refused = regressor_server.call("POST", "/v1/feedback", {"id": reply.prediction_id, "label": "100"})
+    assert (refused.status, refused.json["refused"][0]["reason"]) == (422, "NotANumber")
+    assert refused.error == "the model answers numbers; the label, and what was predicted, must be finite ones"
 
 
 def test_the_metrics_bear_the_names_of_the_contract(server: Running) -> None:
