@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from serin_contract.profile import NumericFeature, PredictionBins, Profile, profile_hash
+from serin_contract.profile import Feature, NumericFeature, PredictionBins, Profile, profile_hash
 from tests.support.counting import Behaviour, Bins, Numbers, Quality
 
 BINS = 10
@@ -124,7 +124,7 @@ def a_profile(draws: np.random.Generator, rows: Rows) -> Profile:
     """
     each = rows.training_rows / BINS
     missing = round(rows.absent * rows.training_rows)
-    features = [
+    features: list[Feature] = [
         NumericFeature(
             name=f"x{place}",
             edges=_quantiles(draws, each, BINS).tolist(),
@@ -179,9 +179,15 @@ class Counter:
         weights = np.broadcast_to(rows.weights[:, None], features.shape)
         return Bins(
             self.hash,
-            np.bincount(features.ravel(), weights=weights.ravel(), minlength=self._bins),
-            np.bincount(predictions, weights=rows.weights, minlength=2 * CONFIDENCE_BINS),
+            _sums(features.ravel(), weights.ravel(), self._bins),
+            _sums(predictions, rows.weights, 2 * CONFIDENCE_BINS),
         )
+
+    def each_row(self, rows: Drawn) -> Numbers:
+        """Rows per bin, features first and then predictions, whatever request they came in."""
+        features, predictions = self.places(rows)
+        places = np.concatenate([features.ravel(), predictions + self._bins])
+        return _sums(places, np.ones(len(places)), self._bins + 2 * CONFIDENCE_BINS)
 
     def quality(self, rows: Drawn) -> Quality:
         """Σ 1/m of what training did not know."""
@@ -193,3 +199,8 @@ class Counter:
             weights @ (rows.features < self._lowest),
             weights @ (rows.features > self._highest),
         )
+
+
+def _sums(places: NDArray[np.int64], weights: Numbers, bins: int) -> Numbers:
+    sums: Numbers = np.bincount(places, weights=weights, minlength=bins).astype(np.float64, copy=False)
+    return sums

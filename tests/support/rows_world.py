@@ -12,7 +12,7 @@ import numpy as np
 from serin_contract.profile import Profile
 from serin_contract.stats import PodStats
 from serin_operator.decide.observation import Observation, StatsAnswer
-from tests.support.counting import Behaviour, Bins, Counts, Numbers, Quality, latency_counts
+from tests.support.counting import LABEL_SUMS, Behaviour, Bins, Counts, Numbers, Quality, latency_counts
 from tests.support.rows import Counter, Drawn, Rows, a_profile, draw, seen
 from tests.support.world import World, a_spec, is_phase, uri
 
@@ -34,7 +34,8 @@ class Underway:
 
     due: Numbers = field(default_factory=lambda: np.empty(0))
     predicted_at: Numbers = field(default_factory=lambda: np.empty(0))
-    sums: Numbers = field(default_factory=lambda: np.empty((0, 5)))
+    sums: Numbers = field(default_factory=lambda: np.empty((0, LABEL_SUMS + 2)))
+    """What pods count, and then rows and correct rows as they come."""
 
     def add(self, due: Numbers, predicted_at: float, sums: Numbers) -> None:
         """More of them."""
@@ -65,6 +66,10 @@ class RowsWorld(World):
     """Requests that go to stable's pods without passing the route: easier ones, that no cohort may count."""
     served_rows: dict[str, int] = field(default_factory=dict)
     """By revision since the split began."""
+    row_labels: dict[str, Numbers] = field(default_factory=dict)
+    """Labelled and correct rows by revision, each row alike and whenever its label came: what Serin does not count."""
+    row_bins: dict[str, Numbers] = field(default_factory=dict)
+    """Likewise rows per bin of the revision's own profile, features first and then predictions."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -179,6 +184,7 @@ class RowsWorld(World):
     def _bin(self, revision: str, counted: Counts, drawn: Drawn) -> None:
         counter = self.counter(revision)
         counted.own = _plus(counted.own, counter.count(drawn))
+        self.row_bins[revision] = self.row_bins.get(revision, 0.0) + counter.each_row(drawn)
         found = counter.quality(drawn)
         before = counted.quality
         counted.quality = (
@@ -202,14 +208,23 @@ class RowsWorld(World):
         weights, correct = drawn.weights[kept], drawn.correct[kept]
         means = np.where(correct, self.traffic.delay_right_seconds, self.traffic.delay_wrong_seconds)
         due = self.now + self.draws.exponential(1.0, len(weights)) * means
-        sums = np.zeros((len(weights), 5))
+        sums = np.zeros((len(weights), LABEL_SUMS + 2))
         sums[:, 0], sums[:, 1] = weights, weights * correct
+        sums[:, -2], sums[:, -1] = 1.0, correct
         self._underway.setdefault((revision, cohort), Underway()).add(due, self.now, sums)
 
     def _label(self) -> None:
+        stable = self.status.stable.revision if self.status.stable else None
+        told = stable is not None and bool(self.ready().get(stable))
         for (revision, cohort), underway in self._underway.items():
-            for predicted_at, sums in underway.come(self.now):
-                self._count_labels(revision, cohort, predicted_at, sums)
+            come = underway.come(self.now)
+            if stable is None or not told or not come:
+                continue
+            counted = self.counts.setdefault((stable, cohort), Counts())
+            for predicted_at, sums in come:
+                counted.labelled(predicted_at, revision, sums[:LABEL_SUMS])
+                self.row_labels[revision] = self.row_labels.get(revision, 0.0) + sums[LABEL_SUMS:]
+                self.labelled[revision] = self.labelled.get(revision, 0.0) + float(sums[0])
 
 
 def _plus(before: Bins | None, found: Bins) -> Bins:

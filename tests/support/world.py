@@ -58,6 +58,23 @@ from tests.support.counting import (
     latency_counts,
 )
 
+__all__ = [
+    "DIGEST",
+    "Behaviour",
+    "Counts",
+    "KilledError",
+    "OvertakenError",
+    "Pod",
+    "ReplyLostError",
+    "Traffic",
+    "World",
+    "a_served_world",
+    "a_spec",
+    "a_world",
+    "is_phase",
+    "uri",
+]
+
 DIGEST = "sha256:" + "a" * 64
 
 
@@ -224,7 +241,7 @@ class World:
 
     def weights(self) -> dict[str, int]:
         """The route's weights."""
-        return self.splitting().weights
+        return dict(self.splitting().weights)
 
     def cohort(self) -> str | None:
         """The cohort that the route stamps."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from tests.bench.verdicts.cases import LOOK_SECONDS, Case
 from tests.support.rows_world import RowsWorld, a_served_rows_world
@@ -35,9 +35,9 @@ class Outcome:
 
 def a_trial(case: Case, seed: int) -> RowsWorld:
     """A served world in which the case's candidate is asked for."""
-    traffic = {"parentRefs": [{"name": "public"}], "hostnames": ["wine.example.com"]}
+    traffic: dict[str, Any] = {"parentRefs": [{"name": "public"}], "hostnames": ["wine.example.com"]}
     if case.callers is not None:
-        traffic["stickiness"] = {"cookie": "serin"}  # type: ignore[assignment]
+        traffic["stickiness"] = {"cookie": "serin"}
     steps = [{"weight": weight, "for": duration} for weight, duration in case.steps]
     spec = a_spec(1, rollout={"steps": steps, "deadline": DEADLINE}, gates=case.gates, traffic=traffic)
     world = a_served_rows_world(
