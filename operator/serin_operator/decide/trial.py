@@ -172,7 +172,7 @@ def _judged(situation: Situation, candidate: CandidateStatus, stable: str) -> Tr
     seen = situation.seen
     evidence = seen.evidence or evidences.start(candidate.revision, stable)
     arms = tuple(answer for answer in seen.stats if answer.revision in (candidate.revision, stable))
-    evidence = evidences.absorb(evidence, arms, seen.now, situation.policy)
+    evidence = evidences.absorb(evidence, arms, seen.now, situation.policy, seen.profiles)
     evidence = confirmation.disturbed(evidence, seen.evidence, candidate.cohort)
     candidate = _confirmed(situation, candidate, stable, evidence)
     look = Look(

@@ -7,12 +7,13 @@ difference to what was added last, so a poll may be lost, repeated or late and n
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from serin_contract.profile import Profile
 from serin_contract.stats import CohortStats, LabelCounts
-from serin_operator.decide.judge import shadowed
+from serin_operator.decide.judge import binned, shadowed
 from serin_operator.decide.judge.formulas import Stratum, two_arm_log_e
 from serin_operator.decide.judge.saved import dump, restore
 from serin_operator.decide.judge.sums import (
@@ -50,7 +51,13 @@ COUNTER_MAX = 1e15
 _Known = tuple[ArmCounts, ArmCounts]
 
 
-def absorb(evidence: Evidence, answers: tuple[StatsAnswer, ...], now: float, policy: Policy) -> Evidence:
+def absorb(
+    evidence: Evidence,
+    answers: tuple[StatsAnswer, ...],
+    now: float,
+    policy: Policy,
+    profiles: Mapping[str, Profile] | None = None,
+) -> Evidence:
     """Add what the pods counted since they were last asked.
 
     Requests of a pod belong to the arm of its revision; labels to the revision that predicted, whichever
@@ -63,6 +70,7 @@ def absorb(evidence: Evidence, answers: tuple[StatsAnswer, ...], now: float, pol
         answers: of this poll, in any order.
         now: Unix time in seconds.
         policy: for its labelDelay, and whether callers come back in later cohorts.
+        profiles: by revision name, as far as read; bins count only where it is known what they mean.
     """
     pods = dict(evidence.pods)
     added: dict[str, tuple[ArmCounts, ArmCounts]] = {}
@@ -82,7 +90,9 @@ def absorb(evidence: Evidence, answers: tuple[StatsAnswer, ...], now: float, pol
         )
     readable = [answer.stats for answer in answers if answer.stats is not None]
     shadow = shadowed.absorb(evidence.shadow, evidence.candidate, readable)
-    grown = replace(evidence, cohorts=cohorts, pods=pods, shadow=shadow, refused=refused)
+    arms = binned.Arms(evidence.candidate, evidence.stable, profiles or {})
+    bins = binned.absorb(evidence.bins, arms, readable, now, sticky=policy.sticky)
+    grown = replace(evidence, cohorts=cohorts, pods=pods, shadow=shadow, bins=bins, refused=refused)
     grown = replace(grown, ring=_ring(grown, now, policy.label_delay_seconds))
     return evidence if grown == evidence else grown
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from serin_operator.decide.judge import shadowed
+from serin_operator.decide.judge import binned_saved, shadowed
 from serin_operator.decide.judge.sums import ArmCounts, CohortEvidence, Counters, Evidence, PodMemory, start
 from serin_operator.decide.policy import ACCURACY, ERROR_RATE
 
@@ -37,6 +37,7 @@ def dump(evidence: Evidence) -> dict[str, Any]:
         },
         "ring": [list(sample) for sample in evidence.ring],
         "shadow": shadowed.dump(evidence.shadow),
+        **binned_saved.dump(evidence.bins),
         "refused": evidence.refused,
     }
 
@@ -93,6 +94,7 @@ def _restored(document: Mapping[str, Any]) -> Evidence:
         pods=pods,
         ring=tuple((at, c, s) for at, c, s in ring),
         shadow=shadowed.restore(document["shadow"]) if "shadow" in document else shadowed.NO_SHADOW,
+        bins=binned_saved.restore(document.get("bins")),
         refused=int(document["refused"]),
     )
 

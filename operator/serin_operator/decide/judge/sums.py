@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from serin_operator.decide.judge.binned import NO_BINS, BinEvidence
 from serin_operator.decide.judge.formulas import Stratum
 from serin_operator.decide.judge.shadowed import NO_SHADOW, ShadowEvidence
 from serin_operator.decide.policy import ACCURACY, ERROR_RATE
@@ -103,6 +104,8 @@ class Evidence:
     """(Unix time, candidate's predictions, stable's predictions), rising: for the coverage of labels."""
     shadow: ShadowEvidence = NO_SHADOW
     """Of the shadow step."""
+    bins: BinEvidence = NO_BINS
+    """Of the drift gates."""
     refused: int = 0
     """Answers or counters that could not be true and were left out."""
 
