@@ -1,65 +1,34 @@
-"""Count rows into the bins of a profile. Pure: arrays in, sums out."""
+"""Count the rows of a cohort into the bins of the pod's own profile and of stable's."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from serin_contract.profile import CategoryFeature, NumericFeature, Profile, profile_hash
+from serin_contract.profile import PredictionBins, Profile, profile_hash
+from serin_contract.stats import BinCounts, QualityCounts
+from serin_serving.feature_bins import FeatureBinner, Sums, weighed
 from serin_serving.layout import Matrix
+from serin_serving.model import Answers
 
-Sums = NDArray[np.float64]
+FOLD_ROWS = 512
+FOLD_CELLS = 2**15
+"""Rows wait until there are as many rows or values, or until someone reads: one fold costs little more than one row,
+and takes less than a millisecond."""
 
 
-class Binner:
-    """The bins of one profile for rows of one model.
+class PredictionBinner:
+    """The prediction bins of one profile for the answers of one model. A class that the profile lacks has no bin."""
 
-    Features are matched by name. The sums keep the profile's layout: a feature that the model lacks, or has
-    as another kind, keeps its place and stays zero. A predicted class that the profile lacks has no bin.
-    """
-
-    def __init__(
-        self, profile: Profile, names: list[str], text: list[bool], classes: list[str | int | float | bool]
-    ) -> None:
-        self.hash = profile_hash(profile)
-        self._numeric: list[tuple[int, int, NDArray[np.float64]]] = []
-        self._category: list[tuple[int, int, dict[object, int]]] = []
-        start = 0
-        for feature in profile.features:
-            index = names.index(feature.name) if feature.name in names else None
-            if index is not None and text[index] == isinstance(feature, CategoryFeature):
-                self._add(feature, start, index)
-            start += feature.bins
-        self.feature_bins = start
-        self.prediction_bins = profile.prediction.bins
-        self._score_edges = np.array(profile.prediction.edges, dtype=np.float64)
-        theirs = {label: place for place, label in enumerate(profile.prediction.classes)}
+    def __init__(self, bins: PredictionBins, classes: list[str | int | float | bool]) -> None:
+        self.size = bins.bins
+        self._edges = np.array(bins.edges, dtype=np.float64)
+        theirs = {label: place for place, label in enumerate(bins.classes)}
         # A regressor has one row of bins; -1 marks a class that has none.
         self._class_place = np.array([theirs.get(label, -1) for label in classes] or [0], dtype=np.int64)
-        self._comparable = bool(profile.prediction.classes) == bool(classes)
+        self._comparable = bool(bins.classes) == bool(classes)
 
-    def _add(self, feature: NumericFeature | CategoryFeature, start: int, index: int) -> None:
-        if isinstance(feature, NumericFeature):
-            self._numeric.append((start, index, np.array(feature.edges, dtype=np.float64)))
-        else:
-            places: dict[object, int] = {name: place for place, name in enumerate(feature.categories)}
-            self._category.append((start, index, places))
-
-    def count_features(self, matrix: Matrix, weights: Sums) -> Sums:
-        """Sum of the rows' weights per bin, all features one after the other.
-
-        Args:
-            matrix: rows of shape [n, d] as the model was fed them.
-            weights: 1/m of each row's request, shape [n].
-        """
-        places = [self._numeric_bins(matrix, *plan) for plan in self._numeric]
-        places += [_category_bins(matrix, *plan) for plan in self._category]
-        if not places:
-            return np.zeros(self.feature_bins)
-        repeated = np.tile(weights, len(places))
-        return _sums(np.concatenate(places), repeated, self.feature_bins)
-
-    def count_predictions(self, classes: NDArray[np.int64] | None, score: Sums, weights: Sums) -> Sums:
+    def count(self, classes: NDArray[np.int64] | None, score: Sums, weights: Sums) -> Sums:
         """Sum of the rows' weights per prediction bin.
 
         Args:
@@ -68,28 +37,92 @@ class Binner:
             weights: 1/m of each row's request, shape [n].
         """
         if not self._comparable:
-            return np.zeros(self.prediction_bins)
+            return np.zeros(self.size)
         place = self._class_place[np.zeros(len(score), dtype=np.int64) if classes is None else classes]
-        bins = np.searchsorted(self._score_edges, score, side="right")
+        bins = np.searchsorted(self._edges, score, side="right")
         known = place >= 0
-        places = (place * (len(self._score_edges) + 1) + bins)[known]
-        return _sums(places, weights[known], self.prediction_bins)
-
-    @staticmethod
-    def _numeric_bins(matrix: Matrix, start: int, index: int, edges: Sums) -> NDArray[np.int64]:
-        values = matrix[:, index].astype(np.float64)
-        bins = np.searchsorted(edges, values, side="right")
-        # Missing values have the last bin; searchsorted puts NaN one before it.
-        bins[np.isnan(values)] = len(edges) + 1
-        return bins + start
+        places = (place * (len(self._edges) + 1) + bins)[known]
+        return weighed(places, weights[known], self.size)
 
 
-def _sums(places: NDArray[np.int64], weights: Sums, bins: int) -> Sums:
-    sums: Sums = np.bincount(places, weights=weights, minlength=bins).astype(np.float64, copy=False)
-    return sums
+class Binner:
+    """All that rows of one model are counted on: its own profile and, on a candidate's pod, stable's."""
+
+    def __init__(
+        self,
+        own: Profile,
+        stable: Profile | None,
+        names: list[str],
+        text: list[bool],
+        classes: list[str | int | float | bool],
+    ) -> None:
+        profiles = [own] if stable is None else [own, stable]
+        self.hashes = [profile_hash(profile) for profile in profiles]
+        self.features = FeatureBinner(profiles, names, text)
+        self.predictions = [PredictionBinner(profile.prediction, classes) for profile in profiles]
+        self.fold_rows = max(1, min(FOLD_ROWS, FOLD_CELLS // max(1, len(names))))
+        self.numbers = sum(sum(feature.bins for feature in profile.features) for profile in profiles)
+        """How many numbers a cohort's bins and quality come to in the stats."""
+        self.numbers += sum(binner.size for binner in self.predictions) + 4 * len(own.features)
 
 
-def _category_bins(matrix: Matrix, start: int, index: int, places: dict[object, int]) -> NDArray[np.int64]:
-    other, missing = len(places), len(places) + 1
-    bins = [missing if value is None else places.get(value, other) for value in matrix[:, index]]
-    return np.array(bins, dtype=np.int64) + start
+class CohortBins:
+    """Rows of one cohort, folded lazily."""
+
+    def __init__(self, binner: Binner) -> None:
+        self._binner = binner
+        self._fine = np.zeros(binner.features.size)
+        self._predictions = [np.zeros(predictions.size) for predictions in binner.predictions]
+        self._rows = 0.0
+        self._waiting: list[tuple[Matrix, Answers]] = []
+        self._waiting_rows = 0
+
+    def add(self, matrix: Matrix, answers: Answers) -> None:
+        """Take the m rows of one request; each weighs 1/m."""
+        self._waiting.append((matrix, answers))
+        self._waiting_rows += len(matrix)
+        if self._waiting_rows >= self._binner.fold_rows:
+            self._fold()
+
+    def counts(self) -> tuple[BinCounts, BinCounts | None]:
+        """The bins on the own profile and on stable's, where there is one."""
+        self._fold()
+        found = [
+            BinCounts(profile_hash=name, features=features.of(self._fine), prediction=prediction.tolist())
+            for name, features, prediction in zip(
+                self._binner.hashes, self._binner.features.tallies, self._predictions, strict=True
+            )
+        ]
+        return found[0], found[1] if len(found) > 1 else None
+
+    def quality(self) -> QualityCounts | None:
+        """What was wrong with the features' values; None where the model has none of its own profile's features."""
+        self._fold()
+        features = self._binner.features
+        if not features.counts_quality:
+            return None
+        return QualityCounts(
+            profile_hash=self._binner.hashes[0],
+            rows=self._rows,
+            missing=features.missing.of(self._fine),
+            unseen=features.unseen.of(self._fine),
+            below=features.below.of(self._fine),
+            above=features.above.of(self._fine),
+        )
+
+    def _fold(self) -> None:
+        if not self._waiting:
+            return
+        matrix = np.concatenate([rows for rows, _ in self._waiting])
+        score = np.concatenate([answers.score for _, answers in self._waiting])
+        classes = None
+        if self._waiting[0][1].classes is not None:
+            classes = np.concatenate([answers.classes for _, answers in self._waiting if answers.classes is not None])
+        weights = np.concatenate([np.full(len(rows), 1 / len(rows)) for rows, _ in self._waiting])
+        self._fine += self._binner.features.count(matrix, weights)
+        for sums, predictions in zip(self._predictions, self._binner.predictions, strict=True):
+            sums += predictions.count(classes, score, weights)
+        # Each request weighs 1.
+        self._rows += len(self._waiting)
+        self._waiting.clear()
+        self._waiting_rows = 0

@@ -6,28 +6,24 @@ import re
 from bisect import bisect_left
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from serin_contract.http import STATS_BYTES_MAX
 from serin_contract.stats import (
     COHORTS_KEPT,
     LATENCY_BOUNDS_SECONDS,
-    BinCounts,
     CohortStats,
     MalformedReason,
     PodStats,
     ShadowCounts,
 )
-from serin_serving.bins import Binner, Sums
+from serin_serving.bins import Binner, CohortBins
 from serin_serving.layout import Matrix
 from serin_serving.model import Answers
 from serin_serving.slots import LabelSums, Slots
 
-FOLD_ROWS = 512
-"""Rows wait until there are this many, or until someone reads: one fold costs little more than one row."""
-
 DROPPED_KEPT = 4096
-_BYTES_PER_BIN = 20
+_BYTES_PER_NUMBER = 20
+_BYTES_PER_COHORT = 48 * 1024
+"""For all but bins and quality: mostly the slots of two revisions' labels."""
 COHORT_CHARS_MAX = 128
 _cohort = re.compile(rb"[A-Za-z0-9._-]{1,128}\Z")
 
@@ -39,12 +35,15 @@ def valid_cohort(values: list[bytes]) -> str:
     return values[0].decode()
 
 
-def cohorts_that_fit(bins: int) -> int:
-    """How many cohorts of that many bins the stats document has room for: at most COHORTS_KEPT, at least 2.
+def cohorts_that_fit(numbers: int) -> int:
+    """How many cohorts the stats document has room for: at most COHORTS_KEPT, at least 2.
 
     The two arms of a trial share a cohort, and the one before it must still be read once.
+
+    Args:
+        numbers: that bins and quality of one cohort come to.
     """
-    return max(2, min(COHORTS_KEPT, STATS_BYTES_MAX // (_BYTES_PER_BIN * max(1, bins))))
+    return max(2, min(COHORTS_KEPT, STATS_BYTES_MAX // (_BYTES_PER_NUMBER * numbers + _BYTES_PER_COHORT)))
 
 
 class Error(NamedTuple):
@@ -54,51 +53,6 @@ class Error(NamedTuple):
     """Finite or infinite, never NaN."""
     clip: float
     """What it counts at most."""
-
-
-class CohortBins:
-    """Rows of one cohort, folded lazily into the bins of one or two profiles."""
-
-    def __init__(self, own: Binner, stable: Binner | None) -> None:
-        self._own = own
-        self._stable = stable
-        self._sums: list[tuple[Binner, Sums, Sums]] = [
-            (binner, np.zeros(binner.feature_bins), np.zeros(binner.prediction_bins))
-            for binner in ([own] if stable is None else [own, stable])
-        ]
-        self._waiting: list[tuple[Matrix, Answers]] = []
-        self._waiting_rows = 0
-
-    def add(self, matrix: Matrix, answers: Answers) -> None:
-        """Take the m rows of one request; each weighs 1/m."""
-        self._waiting.append((matrix, answers))
-        self._waiting_rows += len(matrix)
-        if self._waiting_rows >= FOLD_ROWS:
-            self._fold()
-
-    def counts(self) -> tuple[BinCounts, BinCounts | None]:
-        """The bins on the own profile and on stable's, where there is one."""
-        self._fold()
-        found = [
-            BinCounts(profile_hash=binner.hash, features=features.tolist(), prediction=prediction.tolist())
-            for binner, features, prediction in self._sums
-        ]
-        return found[0], found[1] if len(found) > 1 else None
-
-    def _fold(self) -> None:
-        if not self._waiting:
-            return
-        matrix = np.concatenate([rows for rows, _ in self._waiting])
-        score = np.concatenate([answers.score for _, answers in self._waiting])
-        classes = None
-        if self._waiting[0][1].classes is not None:
-            classes = np.concatenate([answers.classes for _, answers in self._waiting if answers.classes is not None])
-        weights = np.concatenate([np.full(len(rows), 1 / len(rows)) for rows, _ in self._waiting])
-        for binner, features, prediction in self._sums:
-            features += binner.count_features(matrix, weights)
-            prediction += binner.count_predictions(classes, score, weights)
-        self._waiting.clear()
-        self._waiting_rows = 0
 
 
 class ShadowSums:
@@ -156,6 +110,7 @@ class _Cohort:
             slots=self.slots.snapshot(),
             malformed=dict(self.malformed),
             shadow=None if self.shadow is None else self.shadow.snapshot(),
+            quality=self.bins.quality(),
             own_bins=own,
             stable_bins=stable,
         )
@@ -164,10 +119,9 @@ class _Cohort:
 class Counts:
     """All cohorts of this pod. A dropped cohort never comes back: its counters would start again at zero."""
 
-    def __init__(self, own: Binner, stable: Binner | None, cohorts_kept: int | None = None) -> None:
-        self._binners = (own, stable)
-        bins = sum(binner.feature_bins + binner.prediction_bins for binner in (own, stable) if binner)
-        self._kept = cohorts_that_fit(bins) if cohorts_kept is None else cohorts_kept
+    def __init__(self, binner: Binner, cohorts_kept: int | None = None) -> None:
+        self._binner = binner
+        self._kept = cohorts_that_fit(binner.numbers) if cohorts_kept is None else cohorts_kept
         self._cohorts: dict[str, _Cohort] = {}
         self._dropped: dict[str, None] = {}
         self.cohorts_dropped = 0
@@ -282,7 +236,7 @@ class Counts:
             return None
         cohort = self._cohorts.get(name)
         if cohort is None:
-            cohort = self._cohorts[name] = _Cohort(CohortBins(*self._binners))
+            cohort = self._cohorts[name] = _Cohort(CohortBins(self._binner))
             cohort.newest = predicted_at
             if len(self._cohorts) > self._kept:
                 self._drop_oldest()

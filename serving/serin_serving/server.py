@@ -10,7 +10,6 @@ import msgspec
 
 from serin_contract import ids, stats
 from serin_contract.keys import KeyRing
-from serin_contract.profile import Profile
 from serin_contract.stats import MalformedReason
 from serin_serving.announced import Announcements, Refusal
 from serin_serving.batching import Batcher
@@ -24,7 +23,7 @@ from serin_serving.layout import Matrix
 from serin_serving.load import Load
 from serin_serving.metrics import Metrics
 from serin_serving.mirror import Mirror
-from serin_serving.model import Answers, Model
+from serin_serving.model import Answers
 from serin_serving.oip import InferRequest, decode_infer, encode_infer
 from serin_serving.recent import Recent
 from serin_serving.settings import Settings
@@ -53,8 +52,7 @@ class Server:
         self._keys = keys
         # The random part tells two starts within one second apart.
         self._started_at = f"{datetime.now(UTC).isoformat(timespec='seconds')}/{secrets.token_hex(6)}"
-        stable = None if loaded.stable_profile is None else _binner(loaded.stable_profile, loaded.model)
-        self._counts = Counts(_binner(loaded.profile, loaded.model), stable)
+        self._counts = Counts(binner(loaded))
         self._batcher = Batcher(loaded.model.answer, threaded=loaded.slow)
         clip = ErrorClip(self.revision, loaded.profile, loaded.stable_profile)
         self._feedback = Feedback(loaded.model.signature, self.revision, self._counts, Recent(), clip)
@@ -187,11 +185,13 @@ class Server:
         return request.matrix, answers
 
 
-def _binner(profile: Profile, model: Model) -> Binner:
-    columns = model.signature.columns
+def binner(loaded: Loaded) -> Binner:
+    """All that rows of the loaded model are counted on."""
+    columns = loaded.model.signature.columns
     return Binner(
-        profile,
+        loaded.profile,
+        loaded.stable_profile,
         [column.name for column in columns],
         [column.datatype == "BYTES" for column in columns],
-        model.signature.classes,
+        loaded.model.signature.classes,
     )

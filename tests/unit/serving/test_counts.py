@@ -2,15 +2,17 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serin_contract.profile import NumericFeature, PredictionBins, Profile
-from serin_contract.stats import LATENCY_BOUNDS_SECONDS, PodStats
-from serin_serving.bins import Binner
-from serin_serving.counts import FOLD_ROWS, Counts, cohorts_that_fit, valid_cohort
+from serin_contract.http import STATS_BYTES_MAX
+from serin_contract.profile import Feature, NumericFeature, PredictionBins, Profile
+from serin_contract.stats import LATENCY_BOUNDS_SECONDS, PodStats, encode
+from serin_serving.bins import FOLD_ROWS, Binner
+from serin_serving.counts import Counts, Error, cohorts_that_fit, valid_cohort
 from serin_serving.model import Answers
 
 PROFILE = Profile(
@@ -19,7 +21,7 @@ PROFILE = Profile(
 
 
 def counts(kept: int = 3) -> Counts:
-    return Counts(Binner(PROFILE, ["a"], [False], [0, 1]), None, kept)
+    return Counts(Binner(PROFILE, None, ["a"], [False], [0, 1]), kept)
 
 
 def snapshot(counted: Counts) -> PodStats:
@@ -146,8 +148,30 @@ FITTING = {"a narrow model": (200, 32), "a wide model": (60_000, 6), "a model wi
 
 @pytest.mark.parametrize("name", FITTING)
 def test_the_stats_have_room_for_the_cohorts_of(name: str) -> None:
-    bins, cohorts = FITTING[name]
-    assert cohorts_that_fit(bins) == cohorts
+    numbers, cohorts = FITTING[name]
+    assert cohorts_that_fit(numbers) == cohorts
+
+
+def test_a_document_of_as_many_cohorts_as_fit_is_no_longer_than_the_operator_reads() -> None:
+    features: list[Feature] = [
+        NumericFeature(f"feature {place}", [float(edge) for edge in range(9)], [0.0] * 11, 0, 9) for place in range(900)
+    ]
+    wide = Profile(features, PROFILE.prediction, rows=0)
+    names = [feature.name for feature in features]
+    binner = Binner(wide, msgspec.structs.replace(wide, rows=1), names, [False] * 900, [0, 1])
+    counted = Counts(binner)
+    rows = np.random.default_rng(0).normal(4, 10, size=(7, 900))
+    answers = Answers([1] * 7, np.ones(7), np.ones(7, dtype=np.int64))
+    fitting = cohorts_that_fit(binner.numbers)
+    for turn in range(fitting + 2):
+        cohort, begin = f"wine-12345678.{turn}.{'n' * 32}", turn * 1_000_000
+        for at in range(begin, begin + 72 * 3600, 3600):
+            counted.predicted(cohort, rows, answers, at)
+            for revision in ("wine-12345678", "wine-87654321"):
+                counted.labelled(cohort, revision, 1 / 7, Error(1 / 3, 5), predicted_at=at)
+    document = snapshot(counted)
+    assert len(document.cohorts) == fitting
+    assert STATS_BYTES_MAX / 3 < len(encode(document)) < STATS_BYTES_MAX
 
 
 COHORTS = {

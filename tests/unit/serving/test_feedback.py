@@ -25,7 +25,7 @@ def profile(error_clip: float | None = None) -> Profile:
 
 
 def pod(classes: Any = (0, 1), task: Any = "classification", clip: float | None = None) -> tuple[Feedback, Counts]:
-    counts = Counts(Binner(profile(), [], [], []), None)
+    counts = Counts(Binner(profile(), None, [], [], []))
     error_clip = ErrorClip("wine-1", profile(clip), None)
     return Feedback(Signature(task, [], list(classes)), "wine-1", counts, Recent(64, 4), error_clip), counts
 
