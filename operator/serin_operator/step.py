@@ -51,10 +51,14 @@ async def step(parts: Parts, key: Key) -> Again:
     if plan.evidence is not None:
         # Held whatever comes of the plan: it is what was counted, and pods that are gone cannot be asked twice.
         parts.held.keep(seen.uid, plan.evidence)
+    if plan.watched is not None:
+        parts.held.keep_watched(seen.uid, plan.watched)
     outcome = await parts.applier.apply(seen, plan)
     wrote = await parts.reporter.report(seen, plan, outcome)
     if plan.evidence is None and isinstance(outcome, Applied):
         parts.held.keep(seen.uid, None)
+    if plan.watched is None and isinstance(outcome, Applied):
+        parts.held.keep_watched(seen.uid, None)
     if wrote or plan.actions:
         await _record(parts.recorder, seen, plan, outcome)
     return _again(plan, outcome)

@@ -59,6 +59,8 @@ def announcements(situation: Situation, draft: Draft) -> tuple[Announce, ...]:
     They belong after what narrows and never stand in a pass that widens: what they tell rests on what stands.
     """
     held = situation.seen.announced
+    if situation.candidate is None:
+        return tuple(_of_watch(situation, draft, held))
     wishes = {pod.uid: (pod, _wish(situation, draft, pod, held[pod.uid])) for pod in _told(situation, held)}
     joins = any(_is_joining(wish, held[uid]) for uid, (_, wish) in wishes.items())
     return tuple(
@@ -66,6 +68,17 @@ def announcements(situation: Situation, draft: Draft) -> tuple[Announce, ...]:
         for uid, (pod, wish) in wishes.items()
         if not wish.is_held(held[uid]) or (joins and _may_redraw(situation, wish, held[uid]))
     )
+
+
+def _of_watch(situation: Situation, draft: Draft, held: Held) -> Iterator[Announce]:
+    """Without a gateway the pods of a watched revision are told its cohort, and that it is over."""
+    recorded = situation.seen.status.watch
+    if situation.routing.mode == "Gateway" or recorded is None:
+        return
+    wish = _Wish(draft.watch.cohort if draft.watch is not None else NO_COHORT, False, None)
+    for pod in situation.seen.serving_pods(recorded.revision):
+        if pod.uid in held and pod.origin is not None and not pod.terminating and not wish.is_held(held[pod.uid]):
+            yield _announce(situation, pod, wish, held[pod.uid])
 
 
 def uninformed(situation: Situation, candidate: CandidateStatus, stable: str) -> tuple[str, ...]:

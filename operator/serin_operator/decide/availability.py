@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from serin_contract import startup
 from serin_operator.api.deployment import CandidateStatus, GateStatus
 from serin_operator.decide import timestamps
@@ -12,6 +14,7 @@ WARM_RESTARTS_MAX = 3
 """Exits that a candidate may have before it takes traffic; a volume may need a second try to mount."""
 
 NOT_READY_SECONDS_MAX = 60.0
+CRASHES = "CrashLoopBackOff"
 DIPS_MAX = 3
 """How often a candidate may lose its last ready pod within one trial."""
 
@@ -34,6 +37,33 @@ def judge(seen: Observation, candidate: CandidateStatus) -> GateStatus:
         reason=reason,
         message=message[:1024],
         samples=float(ready),
+    )
+
+
+def ails(seen: Observation, revision: str) -> tuple[str, str] | None:
+    """Reason and sentence of what keeps a revision that answers callers from doing so, or None where nothing does."""
+    pods = [pod for pod in seen.serving_pods(revision) if not pod.terminating]
+    if seen.ready(revision) == 0:
+        return "RevisionUnavailable", f"{revision} has no ready pod: {waiting_sentence(pods)}"
+    for pod in pods:
+        if pod.waiting_reason == CRASHES:
+            return (
+                "RevisionCrashes",
+                f"pod {pod.name} of {revision} crashes again and again; see kubectl logs --previous",
+            )
+    return None
+
+
+def judge_watched(seen: Observation, revision: str, not_ready_since: str | None) -> GateStatus:
+    """Pass, NotYet or, once it has ailed for NOT_READY_SECONDS_MAX, Fail: of a revision that was promoted."""
+    ready, ailment = seen.ready(revision), ails(seen, revision)
+    verdict: Literal["Pass", "Fail", "NotYet"] = "Pass"
+    reason, message = "RevisionReady", f"the revision's ready pods: {ready}"
+    if ailment is not None:
+        reason, message = ailment
+        verdict = "Fail" if timestamps.elapsed(not_ready_since, seen.now) >= NOT_READY_SECONDS_MAX else "NotYet"
+    return GateStatus(
+        name=AVAILABILITY, mode="Enforce", verdict=verdict, reason=reason, message=message[:1024], samples=float(ready)
     )
 
 

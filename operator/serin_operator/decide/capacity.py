@@ -141,13 +141,23 @@ def _at_rest(situation: Situation, stable: str, full: int) -> int:
     return max(1, min(full, max(fits, manifests.live_replicas(live, stable) or 0)))
 
 
-def of_previous(situation: Situation, previous: PreviousStatus) -> int:
-    """Pods of the revision that is kept warm; as many as stable has, once it is asked for again."""
+def of_previous(situation: Situation, previous: PreviousStatus, *, returns: bool = False) -> int:
+    """Pods of the revision that is kept warm: all for a time, then one; as many as stable has, once it is wanted again.
+
+    Args:
+        situation: this pass's.
+        previous: the revision that was stable before.
+        returns: whether the watch gives the traffic back to it.
+    """
+    returns = returns or previous.revision == situation.target
+    full_until = previous.full_until
+    if not returns and full_until is not None and situation.now >= timestamps.seconds(full_until):
+        return 1
     scaling = situation.policy.autoscaling
     if scaling is None:
         return situation.policy.replicas
     kept = previous.floor or scaling.minimum
-    if previous.revision == situation.target:
+    if returns:
         kept = max(kept, floor_now(situation) or 0)
     return min(kept, scaling.maximum)
 

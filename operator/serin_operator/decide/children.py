@@ -48,7 +48,9 @@ def _wanted(situation: Situation, draft: Draft) -> Iterator[dict[str, Any]]:
             yield manifests.stable_profile(seen, candidate.revision, seen.stable_profile)
         yield from _workload(situation, candidate.revision, pods)
     if draft.previous is not None:
-        yield from _workload(situation, draft.previous.revision, capacity.of_previous(situation, draft.previous))
+        returns = draft.watch is not None and bool(draft.watch.rolling_back)
+        pods = capacity.of_previous(situation, draft.previous, returns=returns)
+        yield from _workload(situation, draft.previous.revision, pods)
     if draft.stable is not None:
         yield from _workload(situation, draft.stable.revision, capacity.of_stable(situation, draft))
         apex = situation.routing.apex(draft.stable.revision)

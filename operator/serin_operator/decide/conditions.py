@@ -7,7 +7,7 @@ from typing import Literal
 
 from serin_operator.api.base import Condition
 from serin_operator.api.deployment import GateStatus
-from serin_operator.decide import capacity
+from serin_operator.decide import capacity, watch
 from serin_operator.decide.draft import Draft, Situation
 from serin_operator.decide.routing import ReplicasRouting, noun
 
@@ -27,6 +27,9 @@ def conditions(situation: Situation, draft: Draft) -> tuple[Condition, ...]:
         "CapacityAvailable": _capacity_available(situation, draft),
         "ArtifactVerified": _artifact_verified(situation, draft),
     }
+    watching = watch.passing(draft, situation.now)
+    if watching is not None:
+        answers["WatchPassing"] = watching
     seen = situation.seen
     return tuple(
         condition(kind, answer, seen.status.conditions, seen.generation, situation.now_text)
@@ -61,7 +64,7 @@ def _progressing(draft: Draft) -> Answer:
     match draft.phase:
         case "Failed" | "Paused" | "Holding" | "RolledBack":
             return "False", draft.reason, draft.message
-        case "Stable":
+        case "Stable" | "Watching":
             return "True", "Complete", draft.message
         case _:
             return "True", draft.reason, draft.message

@@ -17,9 +17,11 @@ from serin_operator.api.deployment import (
     PreviousStatus,
     Rejection,
     StableStatus,
+    WatchStatus,
 )
 from serin_operator.decide import routing, timestamps
 from serin_operator.decide.judge.evidence import Evidence
+from serin_operator.decide.judge.watched import WatchEvidence
 from serin_operator.decide.observation import Observation
 from serin_operator.decide.plan import Action, Event, RevisionReport, Splitting
 from serin_operator.decide.policy import Policy
@@ -59,6 +61,19 @@ class Situation:
         return self.seen.status.candidate
 
     @cached_property
+    def watch(self) -> WatchStatus | None:
+        """The watch as recorded, while it lasts: its time ends it, a trial, and another stable revision.
+
+        A breach that is being answered outlasts its time.
+        """
+        watch = self.seen.status.watch
+        if watch is None or self.candidate is not None or self.policy.watch.for_seconds == 0:
+            return None
+        if self.stable is None or self.stable.revision != watch.revision:
+            return None
+        return watch if watch.rolling_back or self.now < timestamps.seconds(watch.until) else None
+
+    @cached_property
     def routing(self) -> Routing:
         """Who splits the traffic, and how it stands."""
         return routing.of(self.seen, self.spec)
@@ -79,6 +94,8 @@ class Draft:
     stable: StableStatus | None
     candidate: CandidateStatus | None
     previous: PreviousStatus | None = None
+    watch: WatchStatus | None = None
+    """Set by what watches alone: whatever else goes on ends the watch."""
     gates: tuple[GateStatus, ...] = ()
     rejected: tuple[Rejection, ...] = ()
     history: tuple[HistoryEntry, ...] = ()
@@ -89,6 +106,7 @@ class Draft:
     reports: tuple[RevisionReport, ...] = ()
     events: tuple[Event, ...] = ()
     evidence: Evidence | None = None
+    watched: WatchEvidence | None = None
     retry_after_seconds: float | None = None
     artifact: tuple[bool, str, str] | None = None
     """What this pass learnt of the wanted bundle: verified, reason, message."""
@@ -118,6 +136,9 @@ def begin(situation: Situation, phase: Phase, reason: str, message: str) -> Draf
 
 def _still_warm(situation: Situation) -> PreviousStatus | None:
     previous = situation.seen.status.previous
-    if previous is None or situation.policy.watch.keep_warm_seconds == 0:
+    if previous is None or situation.policy.watch.warm_seconds == 0:
         return None
-    return previous if situation.now < timestamps.seconds(previous.warm_until) else None
+    if situation.watch is not None:
+        return previous
+    # Where the watch has ended early, nothing needs a revision that could not take the traffic at once.
+    return previous if situation.now < timestamps.seconds(previous.full_until or previous.warm_until) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Literal
 
@@ -14,13 +15,16 @@ from serin_operator.api.deployment import (
     PreviousStatus,
     Rejection,
     StableStatus,
+    WatchStatus,
 )
 from serin_operator.api.revision import ModelRevisionStatus
 from serin_operator.decide import capacity, timestamps
 from serin_operator.decide.draft import WAIT_SECONDS, Draft, Situation, begin
 from serin_operator.decide.judge import evidence as evidences
 from serin_operator.decide.judge.evidence import Evidence
+from serin_operator.decide.judge.watched import cohort_name
 from serin_operator.decide.plan import RevisionReport
+from serin_operator.decide.policy import CUSTOM_PREFIX
 from serin_operator.decide.routing import Split
 
 Outcome = Literal["Rejected", "Undecided", "Aborted", "Superseded", "Failed"]
@@ -116,12 +120,14 @@ def promote(
     if old is not None:
         replaced = f"{candidate.revision} took its place"
         reports.append(verdict(situation, old.revision, "Superseded", "Replaced", replaced))
-    draft = begin(situation, Phase.Stable, reason, message)
+    watch = _watch(situation, candidate, gates)
+    draft = begin(situation, Phase.Stable if watch is None else Phase.Watching, reason, message)
     return replace(
         draft,
         stable=StableStatus(revision=candidate.revision, digest=candidate.digest, weight=100),
         candidate=None,
-        previous=warm(situation, candidate.stable_floor),
+        previous=warm(situation, candidate.stable_floor, watched=watch is not None),
+        watch=watch,
         gates=gates,
         history=(entry(situation, candidate, "Promoted", reason), *draft.history)[:HISTORY_MAX],
         reports=tuple(reports),
@@ -172,19 +178,52 @@ def _remember(
     return replace(draft, last_rollback=rollback)
 
 
-def warm(situation: Situation, floor: int | None) -> PreviousStatus | None:
-    """Stable as the revision that keeps its pods for a while, or None where none does."""
-    stable = situation.stable
-    if stable is None or situation.policy.watch.keep_warm_seconds == 0:
+def _watch(situation: Situation, candidate: CandidateStatus, gates: tuple[GateStatus, ...]) -> WatchStatus | None:
+    """The watch that begins with a promotion; a first deployment showed nothing that it could be held to."""
+    for_seconds = situation.policy.watch.for_seconds
+    if situation.stable is None or for_seconds == 0:
         return None
-    until = timestamps.text(situation.now + situation.policy.watch.keep_warm_seconds)
-    return PreviousStatus(revision=stable.revision, digest=stable.digest, warm_until=until, floor=floor)
+    proven = {
+        gate.name: gate.value
+        for gate in gates
+        if gate.value is not None and math.isfinite(gate.value) and not gate.name.startswith(CUSTOM_PREFIX)
+    }
+    return WatchStatus(
+        revision=candidate.revision,
+        since=situation.now_text,
+        until=timestamps.text(situation.now + for_seconds),
+        cohort=cohort_name(candidate.revision, 1, situation.seen.operator.nonce[:12]),
+        proven=proven or None,
+    )
+
+
+def warm(situation: Situation, floor: int | None, *, watched: bool) -> PreviousStatus | None:
+    """Stable as the revision that keeps its pods for a while, or None where none does.
+
+    Args:
+        situation: this pass's.
+        floor: with an autoscaler, the pods that it keeps.
+        watched: whether a watch begins, for whose time it then keeps one pod at least.
+    """
+    stable, policy = situation.stable, situation.policy.watch
+    full_seconds = policy.keep_warm_seconds
+    last_seconds = policy.warm_seconds if watched else full_seconds
+    if stable is None or last_seconds == 0:
+        return None
+    full_until = timestamps.text(situation.now + full_seconds) if last_seconds > full_seconds else None
+    return PreviousStatus(
+        revision=stable.revision,
+        digest=stable.digest,
+        warm_until=timestamps.text(situation.now + last_seconds),
+        full_until=full_until,
+        floor=floor,
+    )
 
 
 def entry(
     situation: Situation,
-    candidate: CandidateStatus | PreviousStatus,
-    outcome: Outcome | Literal["Promoted", "Returned"],
+    candidate: CandidateStatus | PreviousStatus | StableStatus,
+    outcome: Outcome | Literal["Promoted", "Returned", "RolledBack"],
     reason: str,
 ) -> HistoryEntry:
     """The line of the history."""

@@ -13,6 +13,7 @@ from serin_operator.api.deployment import ModelDeploymentSpec, ModelDeploymentSt
 from serin_operator.api.revision import ModelRevisionSpec, ModelRevisionStatus
 from serin_operator.decide.judge.evidence import Evidence
 from serin_operator.decide.judge.look import CustomAnswer
+from serin_operator.decide.judge.watched import WatchEvidence
 
 
 @dataclass(frozen=True)
@@ -192,9 +193,11 @@ class Observation:
     probe: ProbeFacts | None = None
     """Asked for while a candidate is being introduced and while the split of a step is not confirmed."""
     stats: tuple[StatsAnswer, ...] = ()
-    """Asked for only while a candidate holds a cohort."""
+    """Asked for only while a candidate holds a cohort, and in a watch."""
     evidence: Evidence | None = None
     """Of the candidate in status: from this process, else as last persisted, else None."""
+    watched: WatchEvidence | None = None
+    """Of the watch in status: from this process, else as last persisted, else None."""
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     """By revision name, of the arms of a trial and of a watched revision, as far as a pod has told its own."""
     custom: tuple[CustomAnswer, ...] = ()

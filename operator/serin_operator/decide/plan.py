@@ -10,6 +10,7 @@ from serin_contract.announcements import Announcement
 from serin_operator.api.deployment import ModelDeploymentStatus
 from serin_operator.api.revision import ModelRevisionStatus
 from serin_operator.decide.judge.evidence import Evidence
+from serin_operator.decide.judge.watched import WatchEvidence
 
 
 @dataclass(frozen=True)
@@ -136,5 +137,7 @@ class Plan:
     events: tuple[Event, ...] = ()
     evidence: Evidence | None = None
     """To keep in memory for the next observation; None forgets it."""
+    watched: WatchEvidence | None = None
+    """The same of a watch."""
     retry_after_seconds: float | None = None
     """Look again after this time; None waits for an event or the resync."""

@@ -13,6 +13,7 @@ from serin_operator.decide.gate_policies import (
     ACCURACY,
     AGREEMENT,
     AVAILABILITY,
+    CUSTOM_PREFIX,
     ERROR_RATE,
     AccuracyPolicy,
     AgreementPolicy,
@@ -25,6 +26,7 @@ __all__ = [
     "ACCURACY",
     "AGREEMENT",
     "AVAILABILITY",
+    "CUSTOM_PREFIX",
     "ERROR_RATE",
     "AccuracyPolicy",
     "AgreementPolicy",
@@ -76,6 +78,13 @@ class WatchPolicy:
     on_breach: Literal["RollBack", "Alert"] = "RollBack"
     false_alarms_per_year: float = FALSE_ALARMS_PER_YEAR
     """Of all tests of the watch together."""
+    spares_pods: bool = True
+    """Whether pods may be added to those of stable, and so a previous revision be kept."""
+
+    @property
+    def warm_seconds(self) -> float:
+        """How long the previous revision has a pod at least after a promotion; 0 where none is kept."""
+        return max(self.for_seconds, self.keep_warm_seconds) if self.spares_pods else 0.0
 
 
 @dataclass(frozen=True)
@@ -193,12 +202,14 @@ def _watch(spec: ModelDeploymentSpec) -> WatchPolicy:
     asked = spec.watch or Watch()
     for_seconds = durations.seconds(asked.for_) if asked.for_ is not None else 0.0
     # No warm pods where pods may not be added: a warm revision beside stable would be just that.
-    warm = asked.keep_warm if _surge_budget(spec) is None else None
+    spares_pods = _surge_budget(spec) is None
+    warm = asked.keep_warm if spares_pods else None
     return WatchPolicy(
         for_seconds=for_seconds,
         keep_warm_seconds=durations.seconds(warm) if warm is not None else 0.0,
         on_breach=asked.on_breach or "RollBack",
         false_alarms_per_year=asked.false_alarms_per_year or FALSE_ALARMS_PER_YEAR,
+        spares_pods=spares_pods,
     )
 
 

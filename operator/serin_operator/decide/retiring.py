@@ -31,7 +31,7 @@ def kept(draft: Draft) -> set[str]:
 def retire(situation: Situation, draft: Draft) -> tuple[list[Action], float | None]:
     """The deletions that are due, and when to look again."""
     actions: list[Action] = []
-    waits = [timestamps.seconds(draft.previous.warm_until) - situation.now] if draft.previous is not None else []
+    waits = _ends(situation, draft)
     for name, manifest in situation.seen.live.items():
         revision = manifest.get("metadata", {}).get("labels", {}).get(labels.REVISION_LABEL)
         gone_from_use = revision is not None and revision not in kept(draft) and revision not in situation.weights
@@ -43,6 +43,15 @@ def retire(situation: Situation, draft: Draft) -> tuple[list[Action], float | No
         elif "deletionTimestamp" not in manifest["metadata"]:
             actions.append(deletion(manifest))
     return actions, min(waits) if waits else None
+
+
+def _ends(situation: Situation, draft: Draft) -> list[float]:
+    """Seconds until a warm revision gives pods up."""
+    if draft.previous is None:
+        return []
+    ends = (draft.previous.warm_until, draft.previous.full_until)
+    lasts = (timestamps.seconds(end) - situation.now for end in ends if end is not None)
+    return [seconds for seconds in lasts if seconds > 0]
 
 
 def deletion(manifest: Mapping[str, Any]) -> Delete:

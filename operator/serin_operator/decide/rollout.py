@@ -12,7 +12,18 @@ from serin_operator.api.deployment import (
     PreviousStatus,
     StableStatus,
 )
-from serin_operator.decide import announcing, artifact, chain, endings, first, identity, policy, returning, timestamps
+from serin_operator.decide import (
+    announcing,
+    artifact,
+    chain,
+    endings,
+    first,
+    identity,
+    policy,
+    returning,
+    timestamps,
+    watching,
+)
 from serin_operator.decide.children import children
 from serin_operator.decide.conditions import condition, conditions, worst
 from serin_operator.decide.draft import WAIT_SECONDS, Draft, Situation, begin
@@ -37,7 +48,10 @@ def decide(seen: Observation) -> Plan:
 def _turn(situation: Situation) -> Draft:
     stable, candidate = situation.stable, situation.candidate
     if candidate is None:
-        return _at_rest(situation)
+        look = watching.look(situation)
+        if look is None:
+            return _at_rest(situation)
+        return watching.take_back(look) or watching.accompany(look, _at_rest(situation))
     if candidate.outcome is not None:
         return endings.withdraw(situation, candidate)
     if stable is not None and situation.target == stable.revision:
@@ -85,13 +99,14 @@ def _route_stable(situation: Situation, draft: Draft, stable: StableStatus | Non
         message = f"{draft.message}; {trouble[1]}"
         retry = min(draft.retry_after_seconds or 4 * WAIT_SECONDS, 4 * WAIT_SECONDS)
         draft = replace(draft, message=message, retry_after_seconds=retry)
-    alone = Split(stable.revision)
+    alone = Split(stable.revision, cohort=situation.watch.cohort if situation.watch is not None else None)
     if situation.routing.available and not situation.routing.stands(alone):
         return replace(draft, weights=situation.routing.set(alone, narrowing=True))
     return draft
 
 
 def _finish(situation: Situation, draft: Draft) -> Plan:
+    draft = watching.closed(situation, draft)
     owned = children(situation, draft)
     route = (draft.weights,) if draft.weights is not None else ()
     narrowing = draft.weights is not None and draft.weights.narrowing
@@ -109,6 +124,7 @@ def _finish(situation: Situation, draft: Draft) -> Plan:
         revisions=draft.reports,
         events=(*draft.events, *_no_gates(situation)),
         evidence=draft.evidence,
+        watched=draft.watched,
         retry_after_seconds=min(waits) if waits else None,
     )
 
@@ -125,6 +141,7 @@ def _status(situation: Situation, draft: Draft) -> ModelDeploymentStatus:
         stable=_stable_status(situation, draft),
         candidate=_candidate_status(situation, draft.candidate),
         previous=_previous_status(situation, draft.previous),
+        watch=draft.watch,
         gates=draft.gates,
         worst_gate=f"{gate.name}: {gate.verdict}" if gate else None,
         samples=round(gate.samples) if gate and gate.samples is not None else None,
@@ -192,4 +209,4 @@ def _invalid(seen: Observation) -> Plan:
         }
     )
     events = (Event("Warning", "InvalidSpec", message, "Parse"),) if seen.status.phase != Phase.Failed else ()
-    return Plan(status=status, events=events, evidence=seen.evidence)
+    return Plan(status=status, events=events, evidence=seen.evidence, watched=seen.watched)

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from serin_contract import labels
-from serin_operator.api.deployment import CandidateStatus, ModelDeploymentStatus
+from serin_operator.api.deployment import CandidateStatus, ModelDeploymentSpec, ModelDeploymentStatus
 from serin_operator.decide import identity, timestamps
+from serin_operator.decide.judge.look import CustomAnswer
 from serin_operator.decide.observation import (
     Observation,
     OperatorFacts,
@@ -23,7 +24,8 @@ from serin_operator.decide.observation import (
 )
 from serin_operator.decide.routing import rehearsal
 from serin_operator.errors import ApiError
-from serin_operator.observe import routes, specs, workloads
+from serin_operator.observe import custom, routes, specs, workloads
+from serin_operator.observe.custom import CustomSources
 from serin_operator.observe.held import HeldEvidence
 from serin_operator.observe.pods import Poller
 from serin_operator.observe.probe import BETWEEN_SECONDS, LATER_BETWEEN_SECONDS, Prober, Question
@@ -70,11 +72,12 @@ class Observer:
         now: Callable[[], float] = time.time,
         poll_seconds: float = 1.0,
         prober: Prober | None = None,
+        sources: CustomSources | None = None,
     ) -> None:
-        """`own_keys` tells of the key ring of a UID; without a prober no gateway is asked."""
+        """`own_keys` tells of the key ring of a UID; without a prober no gateway is asked, and so with the sources."""
         self._kube, self._poller, self._held = kube, poller, held
         self._serving_image, self._own_keys, self._now = serving_image, own_keys, now
-        self._poll_seconds, self._prober = poll_seconds, prober
+        self._poll_seconds, self._prober, self._sources = poll_seconds, prober, sources
 
     async def observe(self, key: Key) -> Observation | None:
         """The world as it stands, or None where the ModelDeployment is gone or going.
@@ -132,6 +135,8 @@ class Observer:
             probe=self._probe(metadata, status, live, known),
             stats=answers,
             evidence=self._held.of(uid, candidate, status.stable.revision if status.stable else None),
+            custom=self._custom(metadata, spec, status),
+            watched=self._held.watched_of(uid, revisions, status.watch),
             stable_profile=stable_profile,
             stable_profile_error=profile_error,
             resource_version=metadata["resourceVersion"],
@@ -220,16 +225,27 @@ class Observer:
         )
         return self._prober.ask(metadata["uid"], question)
 
+    def _custom(
+        self, metadata: Json, spec: ModelDeploymentSpec | None, status: ModelDeploymentStatus
+    ) -> tuple[CustomAnswer, ...]:
+        """What the sources of the custom gates answered last, while a step or a watch runs."""
+        trial, gates = custom.trial_of(status), custom.gates_of(spec)
+        if self._sources is None or trial is None or not gates:
+            return ()
+        return self._sources.ask(metadata["uid"], metadata["namespace"], metadata["name"], gates, trial)
+
     async def _stats(
         self, item: Json, status: ModelDeploymentStatus, pods: tuple[SeenPod, ...]
     ) -> tuple[StatsAnswer, ...]:
-        """Of both arms while they count or must be told something, and of revisions that are on their way out."""
+        """Of both arms while they count or must be told something, of a watched one, and of those on their way out."""
         states = (status.stable, status.candidate, status.previous)
         in_use = {state.revision for state in states if state is not None}
         # A pod that is ending has nothing more to say of its calm, and must not keep a pass waiting.
         asked = {pod.facts.revision for pod in pods if not pod.facts.terminating} - in_use
         if status.candidate is not None and _concerns_pods(item, status.candidate):
             asked |= {state.revision for state in (status.stable, status.candidate) if state is not None}
+        if status.watch is not None:
+            asked.add(status.watch.revision)
         return await self._poller.stats(pod for pod in pods if pod.facts.revision in asked)
 
     async def _stable_profile(

@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from serin_operator.api.deployment import GateStatus, Mode
-from serin_operator.decide.gate_policies import AccuracyPolicy, AgreementPolicy, ErrorRatePolicy, GatePolicy
+from serin_operator.decide.gate_policies import (
+    AccuracyPolicy,
+    AgreementPolicy,
+    CustomPolicy,
+    ErrorRatePolicy,
+    GatePolicy,
+)
 from serin_operator.decide.judge.accuracy import judge_accuracy
 from serin_operator.decide.judge.agreement import judge_agreement
+from serin_operator.decide.judge.custom import judge_custom
 from serin_operator.decide.judge.findings import Finding
 from serin_operator.decide.judge.look import Look
 from serin_operator.decide.judge.rates import judge_error_rate
@@ -30,7 +37,7 @@ def judge(look: Look, shares: Mapping[str, float], previous: tuple[GateStatus, .
         before = known.get(gate.name)
         finding = _finding(look.of(shares.get(gate.name, 0.0), before), gate)
         since = before.since if before is not None and before.verdict == finding.verdict else None
-        found.append(_status(gate.name, gate.mode, finding, since or look.now_text))
+        found.append(gate_status(gate.name, gate.mode, finding, since or look.now_text))
     return tuple(found)
 
 
@@ -42,11 +49,13 @@ def _finding(look: Look, gate: GatePolicy) -> Finding:
             return judge_error_rate(look, gate)
         case AgreementPolicy():
             return judge_agreement(look, gate)
+        case CustomPolicy():
+            return judge_custom(look, gate)
         case _:
             raise NotImplementedError(gate.name)
 
 
-def _status(name: str, mode: Mode, found: Finding, since: str) -> GateStatus:
+def gate_status(name: str, mode: Mode, found: Finding, since: str) -> GateStatus:
     """The finding as the API shows it."""
     return GateStatus(
         name=name,

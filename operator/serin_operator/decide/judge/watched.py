@@ -24,6 +24,8 @@ LABELS_SMALLEST, LABELS_MOST = 25.0, 6400.0
 REQUESTS_SMALLEST, REQUESTS_MOST = 50.0, 1e7
 
 ENDED_STARTS_KEPT = 8
+PODS_KEPT = 64
+"""Beyond so many, pods that are gone are forgotten."""
 ROUNDING = 1e-6
 COUNTER_MAX = 1e15
 BINS_MAX = 4000
@@ -99,9 +101,9 @@ def absorb(evidence: WatchEvidence, answers: Iterable[PodStats], now: float, pre
         evidence: so far.
         answers: of this look, in any order.
         now: Unix time in seconds.
-        present: UIDs of the pods that exist: what was added of others need not be remembered, they never answer again.
+        present: UIDs of the pods that exist: the others never answer again, and are forgotten where there are many.
     """
-    pods = {uid: counts for uid, counts in evidence.pods.items() if uid in present}
+    pods = _remembered(evidence, present)
     scalars, vectors, refused = NO_SCALARS, Vectors(), evidence.refused
     for stats in sorted(answers, key=lambda answer: (answer.pod_uid, answer.started_at)):
         counts, grown, wrong = _news(evidence, pods.get(stats.pod_uid), stats)
@@ -122,6 +124,12 @@ def absorb(evidence: WatchEvidence, answers: Iterable[PodStats], now: float, pre
         refused=refused,
     )
     return evidence if added == evidence else added
+
+
+def _remembered(evidence: WatchEvidence, present: Collection[str]) -> dict[str, PodCounts]:
+    gone = max(0, len(evidence.pods) - PODS_KEPT)
+    forgotten = set(sorted(evidence.pods.keys() - set(present))[:gone])
+    return {uid: counts for uid, counts in evidence.pods.items() if uid not in forgotten}
 
 
 def _requests(scalars: Sums) -> Sums:
