@@ -30,6 +30,7 @@ from serin_operator.decide.rollout import decide
 from serin_operator.errors import ApiError, SettingsError
 from serin_operator.observe import probe
 from serin_operator.observe.cluster import Observer, OwnKeys
+from serin_operator.observe.custom import Addresses, CustomSources
 from serin_operator.observe.held import HeldEvidence
 from serin_operator.observe.pods import Origin, Poller, origin_of
 from serin_operator.observe.probe import Prober
@@ -137,7 +138,12 @@ class Operator:
         poller = Poller(session, self._metrics.poll_errors, self._origin)
         prober = Prober(await self._open.enter_async_context(probe.session()), self._config.gateway_addresses)
         self._open.push_async_callback(prober.close)
-        pool = Pool(self._config.workers, self.queue, self._pass(session, poller, prober), self._health, self._metrics)
+        sources = CustomSources(
+            Addresses(self._config.prometheus_url, self._config.custom_hosts, self._config.custom_ranges)
+        )
+        self._open.push_async_callback(sources.close)
+        passes = self._pass(session, poller, prober, sources)
+        pool = Pool(self._config.workers, self.queue, passes, self._health, self._metrics)
         app = http.application(self._health, self._metrics.registry)
         self._open.push_async_callback(await http.serve(app, self._config.http_port))
         # Left in reverse: first no more passes, then the Lease goes back, then the connections.
@@ -160,7 +166,7 @@ class Operator:
         await self._open.aclose()
 
     def _pass(
-        self, session: aiohttp.ClientSession, poller: Poller, prober: Prober
+        self, session: aiohttp.ClientSession, poller: Poller, prober: Prober, sources: CustomSources
     ) -> Callable[[Key], Awaitable[Again]]:
         observer = Observer(
             self._kube,
@@ -170,6 +176,7 @@ class Operator:
             self._own_keys,
             poll_seconds=self._config.poll_seconds,
             prober=prober,
+            sources=sources,
         )
         parts = Parts(
             observer=observer,

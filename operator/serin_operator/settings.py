@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
@@ -15,6 +16,11 @@ from serin_operator.errors import SettingsError
 _GATEWAY = re.compile(r"[a-z0-9-]+/[a-z0-9.-]+")
 _URL = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?")
 """No path, query or user: what is asked is always the same."""
+_BASE_URL = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*/?")
+"""A path as well, for a Prometheus that lives below one."""
+_HOST = re.compile(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -36,6 +42,12 @@ class Settings:
     log_level: str = "INFO"
     gateway_addresses: Mapping[str, str] = field(default_factory=dict)
     """URLs to send probes to, by `namespace/name` of a Gateway whose published address does not lead there."""
+    prometheus_url: str | None = None
+    """Of the Prometheus that custom gates may query; None keeps queries off."""
+    custom_hosts: frozenset[str] = frozenset()
+    """`host` or `host:port` of the JSON documents that custom gates may read; none keeps them off."""
+    custom_ranges: tuple[IPNetwork, ...] = ()
+    """Loopback, link-local or metadata ranges that those hosts may have addresses in all the same."""
     record_dir: Path | None = None
     """Where each (Observation, Plan) that changed something is written as JSON; None records nothing."""
 
@@ -66,8 +78,35 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         log_format="json" if log_format == "json" else "text",
         log_level=log_level,
         gateway_addresses=_addresses(env, "SERIN_GATEWAY_ADDRESSES"),
+        prometheus_url=_base_url(env, "SERIN_PROMETHEUS_URL"),
+        custom_hosts=frozenset(_listed(env, "SERIN_CUSTOM_HOSTS", _HOST, "json.shop.svc or json.shop.svc:8080")),
+        custom_ranges=_ranges(env, "SERIN_CUSTOM_RANGES"),
         record_dir=Path(record_dir) if record_dir else None,
     )
+
+
+def _base_url(env: Mapping[str, str], name: str) -> str | None:
+    text = env.get(name)
+    if text and not _BASE_URL.fullmatch(text):
+        raise SettingsError(f"{name} is {text!r}; write a URL such as http://prometheus.monitoring.svc:9090")
+    return text or None
+
+
+def _listed(env: Mapping[str, str], name: str, pattern: re.Pattern[str], example: str) -> tuple[str, ...]:
+    """Words between commas."""
+    words = tuple(word.strip().lower() for word in env.get(name, "").split(",") if word.strip())
+    for word in words:
+        if not pattern.fullmatch(word):
+            raise SettingsError(f"{name} has {word!r}; write {example}, with commas between")
+    return words
+
+
+def _ranges(env: Mapping[str, str], name: str) -> tuple[IPNetwork, ...]:
+    words = _listed(env, name, re.compile(r"[0-9a-f:./]+"), "127.0.0.0/8")
+    try:
+        return tuple(ipaddress.ip_network(word) for word in words)
+    except ValueError as error:
+        raise SettingsError(f"{name} has a range that is none; write such as 127.0.0.0/8") from error
 
 
 def _addresses(env: Mapping[str, str], name: str) -> dict[str, str]:

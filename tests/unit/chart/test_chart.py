@@ -244,6 +244,28 @@ def test_no_template_leaves_a_hole():
     assert "<nil>" not in rendered_text("podLabels={}")
 
 
+def test_sources_of_custom_gates_are_off_until_they_are_named(manifests: list[Json]) -> None:
+    names = ("SERIN_PROMETHEUS_URL", "SERIN_CUSTOM_HOSTS", "SERIN_CUSTOM_RANGES")
+    assert not set(names) & set(environment(manifests))
+    said = environment(
+        render(
+            'customGates.prometheusUrl="http://prometheus.monitoring.svc:9090"',
+            'customGates.hosts=["orders.shop.svc:8080","json.example.com"]',
+            'customGates.allowedRanges=["127.0.0.0/8"]',
+        )
+    )
+    assert [said[name] for name in names] == [
+        "http://prometheus.monitoring.svc:9090", "orders.shop.svc:8080,json.example.com", "127.0.0.0/8",
+    ]  # fmt: skip
+    for wrong in (
+        'prometheusUrl="prometheus:9090"',
+        'hosts=["https://json.example.com"]',
+        'allowedRanges=["localhost"]',
+    ):
+        with pytest.raises(RenderError):
+            render(f"customGates.{wrong}")
+
+
 def test_addresses_of_gateways_are_handed_on_as_the_operator_reads_them(manifests: list[Json]) -> None:
     assert "SERIN_GATEWAY_ADDRESSES" not in environment(manifests)
     addresses = {"infra/public": "http://traefik.infra.svc:80"}

@@ -66,3 +66,37 @@ def test_what_is_wrong_is_a_sentence(name: str, value: str, said: str) -> None:
     with pytest.raises(SettingsError) as caught:
         settings.read(NEEDED | {name: value})
     assert str(caught.value) == said
+
+
+def test_custom_gates_ask_nobody_by_default() -> None:
+    read = settings.read(NEEDED)
+    assert (read.prometheus_url, read.custom_hosts, read.custom_ranges) == (None, frozenset(), ())
+
+
+def test_custom_gates_may_be_told_whom_to_ask() -> None:
+    said = {
+        "SERIN_PROMETHEUS_URL": "http://prometheus.monitoring.svc:9090/prom",
+        "SERIN_CUSTOM_HOSTS": "orders.shop.svc:8080, JSON.example.com",
+        "SERIN_CUSTOM_RANGES": "127.0.0.0/8,::1/128",
+    }
+    read = settings.read(NEEDED | said)
+    assert read.prometheus_url == "http://prometheus.monitoring.svc:9090/prom"
+    assert read.custom_hosts == {"orders.shop.svc:8080", "json.example.com"}
+    assert [str(network) for network in read.custom_ranges] == ["127.0.0.0/8", "::1/128"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SERIN_PROMETHEUS_URL", "prometheus:9090"),
+        ("SERIN_PROMETHEUS_URL", "http://user:secret@prometheus"),
+        ("SERIN_PROMETHEUS_URL", "http://prometheus/api?x=1"),
+        ("SERIN_CUSTOM_HOSTS", "https://orders.shop.svc"),
+        ("SERIN_CUSTOM_HOSTS", "*.example.com"),
+        ("SERIN_CUSTOM_RANGES", "127.0.0.1/8"),
+        ("SERIN_CUSTOM_RANGES", "localhost"),
+    ],
+)
+def test_a_source_that_is_none_is_refused_with_an_example(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=rf"{name} .* write "):
+        settings.read(NEEDED | {name: value})
