@@ -20,6 +20,8 @@ from serin_contract.stats import CohortStats, PodStats
 from serin_operator.api.deployment import ModelDeploymentSpec, ModelDeploymentStatus
 from serin_operator.api.revision import ModelRevisionSpec, ModelRevisionStatus
 from serin_operator.decide.judge import evidence as evidences
+from serin_operator.decide.judge import watched, watched_saved
+from serin_operator.decide.judge.watched import WatchEvidence
 from serin_operator.decide.observation import (
     PROBES_IN_A_ROW,
     ContainerEnd,
@@ -148,6 +150,7 @@ class World:
     """The scheduler's words for every pod that is new from now on."""
     keys_applied: bool = False
     evidence: evidences.Evidence | None = None
+    watched: WatchEvidence | None = None
     log: list[str] = field(default_factory=list)
     writes: int = 0
     die_after_writes: int | None = None
@@ -184,7 +187,6 @@ class World:
 
     def observe(self) -> Observation:
         """The observation that the operator would make now."""
-        candidate = self.status.candidate
         return Observation(
             now=self.now,
             namespace="shop",
@@ -207,8 +209,9 @@ class World:
             gateway_api=self.gateway_api,
             missing_gateways=self.missing_gateways,
             probe=self.probe(),
-            stats=(*(self.answers() if candidate is not None and candidate.cohort else ()), *self.idle_answers()),
+            stats=(*(self.answers() if self._is_counted() else ()), *self.idle_answers()),
             evidence=self._evidence(),
+            watched=self._watched(),
             resource_version=str(self.versions),
         )
 
@@ -230,6 +233,20 @@ class World:
         record = self.revisions.get(candidate.revision)
         document = record.status.evidence if record is not None else None
         return evidences.restore(document, candidate.revision, stable.revision if stable else "")
+
+    def _is_counted(self) -> bool:
+        candidate = self.status.candidate
+        return self.status.watch is not None or (candidate is not None and candidate.cohort is not None)
+
+    def _watched(self) -> WatchEvidence | None:
+        watch = self.status.watch
+        if watch is None:
+            return None
+        nonce = watched.nonce_of(watch.cohort)
+        if self.watched is not None and (self.watched.revision, self.watched.nonce) == (watch.revision, nonce):
+            return self.watched
+        record = self.revisions.get(watch.revision)
+        return watched_saved.restore(record.status.evidence if record is not None else None, watch.revision, nonce)
 
     def ready(self) -> dict[str, int]:
         """Ready pods by revision."""
@@ -354,7 +371,7 @@ class World:
             self._report_revision(seen, report)
         if plan.status != seen.status:
             self._report(seen, plan)
-        self.evidence = plan.evidence
+        self.evidence, self.watched = plan.evidence, plan.watched
         self.log.extend(f"event {event.type} {event.reason}: {event.message}" for event in plan.events)
         return plan
 
@@ -378,7 +395,7 @@ class World:
 
     def restart_operator(self) -> None:
         """The operator forgets everything it held in memory."""
-        self.evidence = None
+        self.evidence = self.watched = None
         self.keys_applied = False
         self.die_after_writes = None
 
