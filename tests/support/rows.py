@@ -60,6 +60,10 @@ class Drawn:
     correct: NDArray[np.bool_]
     weights: Numbers
     """1/m for each row of a request of m."""
+    classes: NDArray[np.int64] | None = None
+    """Of a real classifier, whose scores are confidences; a simulated one answers by the sign of its score."""
+    errors: Numbers | None = None
+    """Of a regressor: absolute errors, clipped as its pods clip them."""
 
 
 def draw(draws: np.random.Generator, rows: Rows, behaviour: Behaviour, accuracy: float, requests: int) -> Drawn:

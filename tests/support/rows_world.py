@@ -211,6 +211,10 @@ class RowsWorld(World):
         sums = np.zeros((len(weights), LABEL_SUMS + 2))
         sums[:, 0], sums[:, 1] = weights, weights * correct
         sums[:, -2], sums[:, -1] = 1.0, correct
+        if drawn.errors is not None:
+            errors = drawn.errors[kept]
+            sums[:, 1] = 0.0
+            sums[:, 2], sums[:, 3], sums[:, 4] = weights * errors, weights * errors**2, weights * errors**4
         self._underway.setdefault((revision, cohort), Underway()).add(due, self.now, sums)
 
     def _label(self) -> None:
