@@ -33,7 +33,7 @@ from serin_serving.keys import Keys
 from serin_serving.server import Server, binner
 from serin_serving.startup import Loaded
 
-RATIO_MAX = 1.25
+RATIO_MAX = 1.35
 FEATURES = (13, 64, 256)
 ROWS = (1, 32)
 REFERENCE_ROWS = 2_000
