@@ -79,6 +79,10 @@ bench: cluster ## Long series: every transition under load, peers beside it, 6,0
 	@$(RUN)python -m tests.bench.serve_callers
 	@$(RUN)python -m tests.bench.mirror_traffic
 	@$(RUN)python -m tests.bench.simulate_rollouts
+	@$(RUN)python -m tests.bench.verdicts
+	@$(RUN)python -m tests.bench.verdicts.real_shifts
+	@$(UV) run -q --no-sync --with river==0.26.1 python -m tests.bench.verdicts.streams
+	@$(RUN)python -m tests.bench.verdicts.cost
 
 .PHONY: format
 format: setup ## Format the code and write the generated files

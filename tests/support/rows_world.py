@@ -64,6 +64,8 @@ class RowsWorld(World):
     callers: Callers | None = None
     side_requests_per_second: float = 0.0
     """Requests that go to stable's pods without passing the route: easier ones, that no cohort may count."""
+    keeps_rows: bool = False
+    """Whether `row_bins` is kept."""
     served_rows: dict[str, int] = field(default_factory=dict)
     """By revision since the split began."""
     row_labels: dict[str, Numbers] = field(default_factory=dict)
@@ -184,7 +186,8 @@ class RowsWorld(World):
     def _bin(self, revision: str, counted: Counts, drawn: Drawn) -> None:
         counter = self.counter(revision)
         counted.own = _plus(counted.own, counter.count(drawn))
-        self.row_bins[revision] = self.row_bins.get(revision, 0.0) + counter.each_row(drawn)
+        if self.keeps_rows:
+            self.row_bins[revision] = self.row_bins.get(revision, 0.0) + counter.each_row(drawn)
         found = counter.quality(drawn)
         before = counted.quality
         counted.quality = (

@@ -56,6 +56,7 @@ def a_trial(case: Case, seed: int) -> RowsWorld:
 def roll_out(case: Case, seed: int, watch: Callable[[RowsWorld], None] | None = None) -> Outcome:
     """One roll-out until it is promoted, rolled back or over; `watch` is called after each look."""
     world = a_trial(case, seed)
+    world.keeps_rows = watch is not None
     first, split_at, looks = world.stable, 0.0, 0
     chances = random.Random(seed)
     while True:
