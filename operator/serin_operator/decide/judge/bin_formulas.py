@@ -159,6 +159,26 @@ def psi_information(pair: Pair, maximum: float) -> Floats:
     return np.where(pair.samples > 0.0, 1.0 / (2.0 * degrees / (n * n) + 4.0 * maximum / n), 0.0)
 
 
+def half_widths(information: Floats, maximum: float, level: float) -> Floats:
+    """`formulas.half_width` of each feature, tuned to where a PSI of the limit is just excluded; shape [F]."""
+    tau = formulas.tau(maximum, level)
+    known = np.where(information > 0.0, information, 1.0)
+    log_term = np.log1p(known / tau) - 2.0 * math.log(min(1.0, 2.0 * level))
+    return np.where(information > 0.0, np.sqrt((known + tau) * log_term) / known, math.inf)
+
+
+def smallest_psi(samples: float, bins: float, log_e: float) -> float:
+    """About the smallest PSI that so many samples, as 1/(1/n + 1/N), can prove; infinite where there are none.
+
+    The two-arm e-process gains near n·PSI/2, half the PSI being the Kullback-Leibler rate, and pays about
+    (K − 1)/2 · ln(1 + n/TOGETHER) for having to learn the shares first.
+    """
+    if samples <= 0.0:
+        return math.inf
+    learning = 0.5 * max(bins - 1.0, 1.0) * math.log1p(samples / TOGETHER)
+    return 2.0 * (log_e + learning) / samples
+
+
 def samples_for(information: float, bins: float, maximum: float) -> float:
     """The 1/(1/n + 1/N) at which `psi_information` reaches that much: the inverse, by the root of its square."""
     if not math.isfinite(information):

@@ -141,6 +141,11 @@ class BinEvidence:
 NO_BINS = BinEvidence()
 
 
+def in_order(bins: BinEvidence) -> tuple[CohortBins, ...]:
+    """The cohorts as they opened."""
+    return tuple(bins.cohorts[name] for name in _ordered(bins))
+
+
 def _array(cohort: CohortBins, arm: str) -> Floats:
     return {"candidate": cohort.candidate, "stable": cohort.stable, "own": cohort.own}[arm]
 
@@ -339,6 +344,10 @@ def _guess(others: list[Floats], layout: Layout) -> Floats | float:
     return whole * layout.spread(np.minimum(1.0, GUESS_SAMPLES / np.where(n > 0.0, n, math.inf)))
 
 
+def _ordered(bins: BinEvidence) -> list[str]:
+    return sorted(bins.cohorts, key=lambda name: _order(name, bins.cohorts[name]))
+
+
 def _order(name: str, cohort: CohortBins) -> tuple[int, bool, float]:
     """By the number in the cohort's name, the time before connections are drawn anew first."""
     found = _NUMBERED.search(name)
@@ -347,10 +356,9 @@ def _order(name: str, cohort: CohortBins) -> tuple[int, bool, float]:
 
 def _closed(bins: BinEvidence, now: float) -> BinEvidence:
     """With the cohorts closed that have drained, and what their pods had counted forgotten."""
-    ordered = sorted(bins.cohorts, key=lambda name: _order(name, bins.cohorts[name]))
     drained = {
         name
-        for name, successor in pairwise(ordered)
+        for name, successor in pairwise(_ordered(bins))
         if not bins.cohorts[name].closed and bins.cohorts[successor].opened_at + DRAIN_SECONDS <= now
     }
     if not drained:

@@ -9,12 +9,15 @@ from serin_operator.decide.gate_policies import (
     AccuracyPolicy,
     AgreementPolicy,
     CustomPolicy,
+    DataDriftPolicy,
     ErrorRatePolicy,
     GatePolicy,
+    PredictionDriftPolicy,
 )
 from serin_operator.decide.judge.accuracy import judge_accuracy
 from serin_operator.decide.judge.agreement import judge_agreement
 from serin_operator.decide.judge.custom import judge_custom
+from serin_operator.decide.judge.drift import judge_data_drift, judge_prediction_drift
 from serin_operator.decide.judge.findings import Finding
 from serin_operator.decide.judge.look import Look
 from serin_operator.decide.judge.rates import judge_error_rate
@@ -45,6 +48,10 @@ def _finding(look: Look, gate: GatePolicy) -> Finding:
     match gate:
         case AccuracyPolicy():
             return judge_accuracy(look, gate)
+        case DataDriftPolicy():
+            return judge_data_drift(look, gate)
+        case PredictionDriftPolicy():
+            return judge_prediction_drift(look, gate)
         case ErrorRatePolicy():
             return judge_error_rate(look, gate)
         case AgreementPolicy():
