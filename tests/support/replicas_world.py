@@ -71,9 +71,9 @@ class ReplicasWorld(World):
 
     def _is_asked(self) -> bool:
         candidate = self.status.candidate
-        if candidate is None:
-            return False
         alone = "traffic" not in self.spec
+        if candidate is None:
+            return alone and self.status.watch is not None
         return candidate.cohort is not None or (alone and (candidate.step >= 0 or candidate.outcome is not None))
 
     def _facts(self, pod: Pod) -> PodFacts:

@@ -21,6 +21,8 @@ LOOK_SECONDS = 60.0
 """Between two looks of a watch in which nothing is wrong."""
 SOON_SECONDS = 5.0
 """Where a pod is ill: what passes by itself is to be seen, and what does not is to be acted on in time."""
+BREACH_SECONDS = 15.0
+"""While a breach has not lasted yet: it may pass, and is to be seen passing."""
 SAVE_SECONDS = 300.0
 """Between two writes of the evidence."""
 
@@ -140,7 +142,8 @@ def accompany(found: Look, draft: Draft) -> Draft:
     draft = replace(draft, watch=status, gates=found.gates, watched=found.evidence)
     if draft.phase == Phase.Stable:
         draft = replace(draft, phase=Phase.Watching, reason="Watching", message=_sentence(found, draft))
-    waits = SOON_SECONDS if status.not_ready_since is not None else LOOK_SECONDS
+    waits = BREACH_SECONDS if status.breach is not None else LOOK_SECONDS
+    waits = SOON_SECONDS if status.not_ready_since is not None else waits
     draft = replace(draft, retry_after_seconds=min(draft.retry_after_seconds or waits, waits))
     return _told(found, _saved(found, _renewed(found, draft)))
 

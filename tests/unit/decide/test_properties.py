@@ -136,6 +136,13 @@ ACTS = st.one_of(
     act("steps", change, rollout=st.sampled_from([STEPS, OTHER_STEPS]).map(lambda steps: {"steps": steps})),
     act("surge", surge, policy=st.sampled_from([{}, {"surge": "NoSurge"}, {"surge": "Budget", "surgeBudget": 1}])),
     act("keep warm", change, watch=st.sampled_from([{"keepWarm": "0s"}, {"keepWarm": "20s"}, {"keepWarm": "1h"}])),
+    act(
+        "watch",
+        change,
+        watch=st.sampled_from(
+            [{"for": "0s"}, {"for": "20s"}, {"for": "1h", "keepWarm": "20s"}, {"for": "1h", "onBreach": "Alert"}]
+        ),
+    ),
     act("demand", demand, pods=st.integers(1, 6)),
     act("gates", change, gates=st.sampled_from([{}, {"accuracy": {}}, {"accuracy": {"min": 0.5}, "errorRate": {}}])),
     act("kill", kill, arm=st.sampled_from(["stable", "candidate"])),

@@ -11,6 +11,7 @@ from tests.unit.decide import (  # noqa: F401 — told beside the others
     replicas_stories,
     routing_stories,
     shadow_stories,
+    watch_stories,
 )
 from tests.unit.decide.stories import STORIES
 

@@ -53,6 +53,10 @@ class Watched:
 
     def _check_counts(self) -> None:
         world = self.world
+        if world.watched is not None:
+            requests, _, _, labelled = world.watched.total[:4]
+            assert labelled <= world.labelled.get(world.watched.revision, 0.0) + 1e-6, "no label counts twice"
+            assert requests <= world.served.get(world.watched.revision, 0) + 1e-6, "no request counts twice"
         if world.evidence is None:
             return
         for arm, revision in (("candidate", world.evidence.candidate), ("stable", world.evidence.stable)):
@@ -89,6 +93,18 @@ class Watched:
         weight = max(candidate.weight, step, world.weights().get(candidate.revision, 0))
         needs = (100 - weight) * replicas / 100
         assert have >= max(1, needs if budget else needs - 1), "stable keeps what its own share needs"
+
+
+def _check_watch(status: ModelDeploymentStatus) -> None:
+    """A watch is over stable alone, beside no trial; and what is rejected is never what it leaves to serve."""
+    watch = status.watch
+    assert (status.phase == "Watching") <= (watch is not None)
+    if watch is None:
+        return
+    assert status.candidate is None, "a trial ends the watch"
+    assert status.stable is not None and status.stable.revision == watch.revision
+    assert (watch.breach is None) == (watch.breach_since is None)
+    assert not watch.rolling_back or watch.breach is not None, "nothing goes back without a breach"
 
 
 def _condemned(status: ModelDeploymentStatus) -> set[str]:
@@ -156,5 +172,7 @@ def _check_status(plan: Plan) -> None:
     assert candidate is None or candidate.outcome is None or candidate.cohort is None
     if status.stable is not None:
         assert (status.stable.weight or 0) + (candidate.weight if candidate is not None else 0) == 100
-    assert len({condition.type for condition in status.conditions}) == len(status.conditions) == 7
+    watched = status.watch is not None
+    assert len({condition.type for condition in status.conditions}) == len(status.conditions) == 7 + watched
+    _check_watch(status)
     assert all(condition.message and condition.reason for condition in status.conditions)

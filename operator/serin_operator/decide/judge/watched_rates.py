@@ -19,6 +19,7 @@ from serin_operator.decide.gate_policies import (
     LatencyPolicy,
     RegressionErrorPolicy,
 )
+from serin_operator.decide.judge import formulas
 from serin_operator.decide.judge.findings import Finding, log10
 from serin_operator.decide.judge.reasons import GateReason
 from serin_operator.decide.judge.watched_formulas import Proof, loss_log_e, strongest
@@ -27,6 +28,10 @@ from serin_operator.decide.judge.watched_trail import Block, Sums, Trail
 
 LIKELY = 0.5
 """A window beyond the limit is told of once it holds this part of the evidence, as a power of ten, that alarms."""
+
+RECENT_SECONDS = 30.0
+LOG_E_OVER = math.log(20.0)
+"""A loss at the limit looks so far within it in the last half minute with a chance of 1 in 20 at most."""
 
 Losses = Callable[[Sums], tuple[float, float]]
 """From the sums of a window: Σ loss, and the number of samples."""
@@ -155,10 +160,10 @@ def _answer(look: WatchLook, question: _Question) -> Finding:
         reason = GateReason.NoLabels if question.samples == "labels" else GateReason.NoTraffic
         return Finding("NoData", reason, f"no {question.samples} have been counted in this watch yet")
     beyond = _mean(question, proof.sums) > limit and proof.log_e > LIKELY * proof.needed
-    return _verdict(question, proof, proof.sums if beyond else whole.sums, beyond)
+    return _verdict(question, proof, proof.sums if beyond else whole.sums, beyond, look.now)
 
 
-def _verdict(question: _Question, proof: Proof, sums: Sums, beyond: bool) -> Finding:
+def _verdict(question: _Question, proof: Proof, sums: Sums, beyond: bool, now: float) -> Finding:
     limit, since = question.show(question.limit), timestamps.text(round(proof.started_at))
     finding = Finding(
         verdict="Pass",
@@ -175,9 +180,25 @@ def _verdict(question: _Question, proof: Proof, sums: Sums, beyond: bool) -> Fin
     if not beyond:
         return replace(finding, message=f"{seen}; the limit is {limit:.4f}{proven}")
     message = f"{seen} since {since}, beyond the limit of {limit:.4f}{proven}, {words(proof)}"
+    if _is_over(question, now):
+        said = f"{message}; what came last lies within it"
+        return replace(finding, verdict="NotYet", reason=GateReason.Recovered, message=said)
     if proof.holds:
         return replace(finding, verdict="Fail", reason=question.reason, message=message)
     return replace(finding, verdict="NotYet", reason=GateReason.LikelyWorse, message=message)
+
+
+def _is_over(question: _Question, now: float) -> bool:
+    """Whether what was counted last is proven to lie within the limit: a burst that has passed does not last."""
+    recent = None
+    for window in question.trail.suffixes:
+        if recent is not None and window.started_at <= now - RECENT_SECONDS:
+            break
+        recent = window
+    if recent is None:
+        return False
+    loss, n = question.losses(recent.sums)
+    return formulas.below_log_e(loss, n, question.limit) >= LOG_E_OVER
 
 
 def _mean(question: _Question, sums: Sums) -> float:
