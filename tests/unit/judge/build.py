@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from serin_contract.stats import CohortStats, LabelCounts, PodStats
+from serin_operator.api.deployment import GateStatus
+from serin_operator.decide.judge import judge
+from serin_operator.decide.judge.look import Look
+from serin_operator.decide.judge.sums import Evidence
 from serin_operator.decide.observation import StatsAnswer
 from serin_operator.decide.policy import AccuracyPolicy, AgreementPolicy, ErrorRatePolicy, Policy, WatchPolicy
 
@@ -75,3 +82,22 @@ def answer(
 def both(candidate: CohortStats, stable: CohortStats, started_at: str = "start-1") -> tuple[StatsAnswer, StatsAnswer]:
     """One pod of each arm in the current cohort."""
     return answer("pod-c", "c", candidate, started_at), answer("pod-s", "s", stable, started_at)
+
+
+def a_look(evidence: Evidence, of: Policy, **known: Any) -> Look:
+    """One look, at second 0 and in the current cohort where nothing else is said."""
+    return Look(
+        **{"evidence": evidence, "policy": of, "share": 0.0, "cohort": COHORT, "now": 0.0, "now_text": "t"} | known
+    )
+
+
+def judged(
+    evidence: Evidence,
+    of: Policy,
+    *,
+    shares: Mapping[str, float],
+    previous: tuple[GateStatus, ...] = (),
+    **known: Any,
+) -> tuple[GateStatus, ...]:
+    """What the gates of the policy say of that evidence."""
+    return judge(a_look(evidence, of, **known), shares, previous)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
-from tests.unit.judge.build import policy
+from tests.unit.judge.build import a_look, policy
 
 from serin_contract.stats import CohortStats, PodStats, ShadowCounts
 from serin_operator.decide.judge import evidence as evidences
 from serin_operator.decide.judge import shadowed
 from serin_operator.decide.judge.agreement import judge_agreement
+from serin_operator.decide.judge.findings import Finding
 from serin_operator.decide.judge.shadowed import NO_SHADOW, ShadowEvidence
 from serin_operator.decide.observation import StatsAnswer
 from serin_operator.decide.policy import AgreementPolicy
@@ -18,6 +20,11 @@ from serin_operator.decide.policy import AgreementPolicy
 GATE = AgreementPolicy("Enforce", 0.95, 0.01)
 SHARE = 0.05
 COHORT = shadowed.cohort_name("wine-2", 1, "ab")
+
+
+def asked(shadow: ShadowEvidence, gate: AgreementPolicy, share: float) -> Finding:
+    evidence = replace(evidences.start("c", "s"), shadow=shadow)
+    return judge_agreement(a_look(evidence, policy(), share=share), gate)
 
 
 def counted(compared: float, agreed: float, failed: float = 0.0, dropped: float = 0.0) -> ShadowEvidence:
@@ -39,16 +46,16 @@ def counted(compared: float, agreed: float, failed: float = 0.0, dropped: float 
     ],
 )
 def test_the_verdict(sentence: str, compared: float, agreed: float, verdict: str, reason: str) -> None:
-    finding = judge_agreement(counted(compared, agreed), GATE, SHARE)
+    finding = asked(counted(compared, agreed), GATE, SHARE)
     assert (finding.verdict, finding.reason) == (verdict, reason), sentence
 
 
 def test_without_a_share_of_the_budget_nothing_fails() -> None:
-    assert judge_agreement(counted(1000, 100), GATE, 0.0).verdict == "NotYet"
+    assert asked(counted(1000, 100), GATE, 0.0).verdict == "NotYet"
 
 
 def test_the_bound_lies_below_the_estimate_and_closes_in() -> None:
-    few, many = (judge_agreement(counted(n, 0.97 * n), GATE, SHARE) for n in (1_000, 100_000))
+    few, many = (asked(counted(n, 0.97 * n), GATE, SHARE) for n in (1_000, 100_000))
     assert few.bound is not None
     assert many.bound is not None
     assert few.bound < many.bound < 0.97
@@ -56,16 +63,16 @@ def test_the_bound_lies_below_the_estimate_and_closes_in() -> None:
 
 
 def test_the_needed_samples_lead_to_a_pass() -> None:
-    needed = judge_agreement(counted(200, 195), GATE, SHARE).needed
+    needed = asked(counted(200, 195), GATE, SHARE).needed
     assert needed is not None
-    assert judge_agreement(counted(needed, 0.975 * needed), GATE, SHARE).verdict == "Pass"
-    assert judge_agreement(counted(0.9 * needed, 0.975 * 0.9 * needed), GATE, SHARE).verdict == "NotYet"
+    assert asked(counted(needed, 0.975 * needed), GATE, SHARE).verdict == "Pass"
+    assert asked(counted(0.9 * needed, 0.975 * 0.9 * needed), GATE, SHARE).verdict == "NotYet"
 
 
 def test_the_sentence_names_what_was_lost() -> None:
-    said = judge_agreement(counted(500, 480, failed=3), GATE, SHARE).message
+    said = asked(counted(500, 480, failed=3), GATE, SHARE).message
     assert said.startswith("0.9600 of 500 mirrored requests agree, 3 of them without an answer")
-    nothing = judge_agreement(ShadowEvidence((0, 0, 0, 0, 0, 7)), GATE, SHARE).message
+    nothing = asked(ShadowEvidence((0, 0, 0, 0, 0, 7)), GATE, SHARE).message
     assert nothing == "no mirrored request has been compared yet; 7 copies were dropped"
 
 
@@ -78,7 +85,7 @@ def test_a_candidate_within_the_limit_is_hardly_ever_rolled_back(at: float) -> N
         for _ in range(60):
             compared += 20
             agreed += sum(rng.random() < at for _ in range(20))
-            if judge_agreement(counted(compared, agreed), GATE, SHARE).verdict == "Fail":
+            if asked(counted(compared, agreed), GATE, SHARE).verdict == "Fail":
                 failed += 1
                 break
     assert failed <= 0.05 * runs

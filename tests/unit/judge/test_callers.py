@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.judge.build import answer, policy, served
+from tests.unit.judge.build import answer, judged, policy, served
 
 from serin_contract import callers
-from serin_operator.decide.judge import apart, judge
+from serin_operator.decide.judge import apart
 from serin_operator.decide.judge import evidence as evidences
 from serin_operator.decide.judge.evidence import Evidence
 from serin_operator.decide.judge.sums import ArmCounts, CohortEvidence
@@ -53,7 +53,7 @@ def rolls_back(crowd: Crowd, rules: Policy, seed: int, *, once: bool) -> bool:
             correct = (first <= look) * right[0] if once else right[:look].sum(axis=0)
             cohort = f"c.{number}.x"
             evidence = looked(evidence, cohort, rules, counted, correct, mine)
-            gates = judge(
+            gates = judged(
                 evidence, rules, shares={"accuracy": BUDGET}, cohort=cohort, now=float(number), now_text="now"
             )
             if gates[0].verdict == "Fail":
@@ -107,7 +107,7 @@ def test_a_candidate_that_is_worse_is_found_by_one_cohort_alone() -> None:
             answer("pod-s", "s", {"c.1.x": served(20 * look, candidate=arms[0], stable=arms[1])}),
         )
         evidence = evidences.absorb(evidence, answers, 1.0, rules)
-    (gate,) = judge(evidence, rules, shares={"accuracy": BUDGET}, cohort="c.1.x", now=1.0, now_text="now")
+    (gate,) = judged(evidence, rules, shares={"accuracy": BUDGET}, cohort="c.1.x", now=1.0, now_text="now")
     assert gate.verdict == "Fail"
 
 
@@ -135,7 +135,7 @@ def test_a_pass_rests_on_the_current_cohort_alone() -> None:
 
     def verdict(sticky: bool) -> tuple[str, str]:
         rules = policy(max_drop=0.05, sticky=sticky)
-        (gate,) = judge(evidence, rules, shares={"accuracy": BUDGET}, cohort="c.2.x", now=2.0, now_text="now")
+        (gate,) = judged(evidence, rules, shares={"accuracy": BUDGET}, cohort="c.2.x", now=2.0, now_text="now")
         return gate.verdict, gate.reason
 
     assert verdict(sticky=False) == ("Pass", "WithinMaxDrop")

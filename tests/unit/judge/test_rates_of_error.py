@@ -11,10 +11,9 @@ import os
 
 import numpy as np
 import pytest
-from tests.unit.judge.build import answer, policy, served
+from tests.unit.judge.build import answer, judged, policy, served
 
 from serin_operator.decide.judge import evidence as evidences
-from serin_operator.decide.judge import judge
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +58,7 @@ def first_fail(sums, share):
         evidence = evidences.absorb(evidence, (answer("pod-s", "s", cohorts),), float(poll), POLICY)
         if evidence.log_e("accuracy") < -math.log(share):
             continue
-        (gate,) = judge(evidence, POLICY, shares={"accuracy": share}, cohort="c.0.x", now=float(poll), now_text="t")
+        (gate,) = judged(evidence, POLICY, shares={"accuracy": share}, cohort="c.0.x", now=float(poll))
         if gate.verdict == "Fail":
             return gate.samples
     return None

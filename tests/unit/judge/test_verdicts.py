@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.judge.build import COHORT, policy
+from tests.unit.judge.build import COHORT, judged, policy
 
 from serin_operator.api.deployment import GateStatus
-from serin_operator.decide.judge import GateReason, judge
+from serin_operator.decide.judge import GateReason
 from serin_operator.decide.judge.sums import ArmCounts, CohortEvidence, Evidence
 
 LN10 = math.log(10.0)
@@ -33,7 +33,7 @@ def found(candidate, stable, log10_e=0.0, *, of=None, cohort=COHORT, shares=None
     evidence = Evidence("c", "s", cohorts)
     totals = (evidence.total("candidate").predictions, evidence.total("stable").predictions)
     evidence = replace(evidence, ring=((0.0, *totals),))
-    said = judge(
+    said = judged(
         evidence,
         of,
         shares=of.shares if shares is None else shares,
@@ -335,14 +335,14 @@ def test_without_data_in_the_present_cohort_an_older_one_still_fails():
     )
     of = policy()
     for cohort in ("c.2.x", None):
-        (gate,) = judge(evidence, of, shares=of.shares, cohort=cohort, now=0.0, now_text="t")
+        (gate,) = judged(evidence, of, shares=of.shares, cohort=cohort, now=0.0)
         assert gate.verdict == "Fail"
 
 
 def test_before_anything_was_seen_there_is_no_data_and_no_number():
     of = policy(minimum=0.9, maximum=0.01)
     for cohort in (COHORT, None):
-        gates = judge(Evidence("c", "s"), of, shares=of.shares, cohort=cohort, now=0.0, now_text="t")
+        gates = judged(Evidence("c", "s"), of, shares=of.shares, cohort=cohort, now=0.0)
         assert [(gate.name, gate.verdict, gate.value) for gate in gates] == [
             ("accuracy", "NoData", None),
             ("errorRate", "NoData", None),
@@ -395,13 +395,12 @@ cohorts = st.builds(
 )
 def test_every_evidence_gets_an_answer_in_finite_numbers(by_name, minimum, max_drop, maximum, share):
     of = policy(minimum=minimum, max_drop=max_drop, maximum=maximum)
-    gates = judge(
+    gates = judged(
         Evidence("c", "s", by_name),
         of,
         shares={"accuracy": share, "errorRate": share},
         cohort="c.1.x",
         now=0.0,
-        now_text="t",
     )
     assert [gate.name for gate in gates] == ["accuracy", "errorRate"]
     for gate in gates:
