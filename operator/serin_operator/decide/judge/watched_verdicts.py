@@ -79,12 +79,14 @@ def _finding(look: WatchLook, gate: GatePolicy) -> Finding:
 
 
 def _as_of_a_trial(look: WatchLook) -> Look:
-    """What a custom gate reads: it compares nothing, so it knows no difference between trial and watch."""
+    """What a custom gate reads: it compares nothing, so a watch is to it one cohort since the first count."""
+    begun_at = look.evidence.begun_at
+    cohorts = {"watch": sums.CohortEvidence(begun_at)} if begun_at is not None else {}
     return Look(
-        evidence=sums.start(look.evidence.revision, ""),
+        evidence=sums.Evidence(look.evidence.revision, "", cohorts),
         policy=look.policy,
         share=0.0,
-        cohort=None,
+        cohort="watch",
         now=look.now,
         now_text=look.now_text,
         custom=look.custom,
