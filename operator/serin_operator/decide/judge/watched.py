@@ -173,8 +173,11 @@ def _counters(revision: str, of: str, cohort: CohortStats) -> Counters:
         return Counters((0.0, 0.0, 0.0, *map(float, learnt), *(0.0,) * LATENCY_BUCKETS))
     served = (cohort.requests, cohort.refused + cohort.failed, cohort.predictions)
     latency = cohort.latency if len(cohort.latency) == LATENCY_BUCKETS else (0,) * LATENCY_BUCKETS
-    scalars = tuple(float(value) for value in (*served, *learnt, *latency))
-    return Counters(scalars, _vectors(cohort))
+    return Counters(_floats((*served, *learnt, *latency)), _vectors(cohort))
+
+
+def _floats(values: Iterable[float]) -> Sums:
+    return tuple(float(value) for value in values)
 
 
 def _vectors(cohort: CohortStats) -> Vectors:
@@ -183,8 +186,8 @@ def _vectors(cohort: CohortStats) -> Vectors:
         return Vectors()
     rows: Sums = ()
     if quality is not None and quality.profile_hash == bins.profile_hash:
-        rows = (quality.rows, *quality.missing, *quality.unseen, *quality.below, *quality.above)
-    found = Vectors(bins.profile_hash, tuple(bins.features), tuple(bins.prediction), rows)
+        rows = _floats((quality.rows, *quality.missing, *quality.unseen, *quality.below, *quality.above))
+    found = Vectors(bins.profile_hash, _floats(bins.features), _floats(bins.prediction), rows)
     return found if found.width <= BINS_MAX else Vectors()
 
 
