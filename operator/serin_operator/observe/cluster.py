@@ -29,6 +29,7 @@ from serin_operator.observe.custom import CustomSources
 from serin_operator.observe.held import HeldEvidence
 from serin_operator.observe.pods import Poller
 from serin_operator.observe.probe import BETWEEN_SECONDS, LATER_BETWEEN_SECONDS, Prober, Question
+from serin_operator.observe.profiles import Profiles, wanted
 from serin_operator.observe.workloads import SeenPod
 from serin_operator.runtime import resources
 from serin_operator.runtime.kube import Json, Kube, controller
@@ -78,6 +79,7 @@ class Observer:
         self._kube, self._poller, self._held = kube, poller, held
         self._serving_image, self._own_keys, self._now = serving_image, own_keys, now
         self._poll_seconds, self._prober, self._sources = poll_seconds, prober, sources
+        self._profiles = Profiles(poller)
 
     async def observe(self, key: Key) -> Observation | None:
         """The world as it stands, or None where the ModelDeployment is gone or going.
@@ -111,6 +113,7 @@ class Observer:
             self._stats(item, status, pods),
             self._stable_profile(status, pods, live),
         )
+        profiles = await self._profiles.of(uid, wanted(spec, status), pods, answers)
         return Observation(
             now=self._now(),
             namespace=namespace,
@@ -135,6 +138,7 @@ class Observer:
             probe=self._probe(metadata, status, live, known),
             stats=answers,
             evidence=self._held.of(uid, candidate, status.stable.revision if status.stable else None),
+            profiles=profiles,
             custom=self._custom(metadata, spec, status),
             watched=self._held.watched_of(uid, revisions, status.watch),
             stable_profile=stable_profile,
