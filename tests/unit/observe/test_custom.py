@@ -251,6 +251,7 @@ async def test_a_source_is_asked_once_per_interval_and_at_once_for_a_new_cohort(
     assert (await asked(sources, gate)).asked_at == 1000.0
     clock[0] = 59.0
     assert (await asked(sources, gate)).asked_at == 1000.0
+    await asyncio.sleep(0.05)
     assert len(source.asked) == 1
     clock[0] = 60.0
     source.wait_seconds = 0.05
