@@ -99,6 +99,8 @@ class _Case:
 
     def log10_off(self, features: Flags) -> float:
         """Evidence that the candidate has left its profile in these features by more than the limit."""
+        if not features.any():
+            return log10(formulas.LOG_SMALLEST)
         return log10(self.own.proof.log_e(features, int(self.own.judged.sum())) - HALF)
 
     def _log10_stable_off(self) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -98,9 +99,19 @@ class Own:
     judged: Flags
     psi: Floats
     """PSI* by feature."""
-    proof: Proof
-    """Against "within the limit of the profile"."""
+    tested: tuple[Floats, ...]
+    """Counts of the processes of the proof, each shape [B]."""
+    limit: float
+    """PSI that must be proven to be exceeded."""
+    sticky: bool
     samples: float
+
+    @cached_property
+    def proof(self) -> Proof:
+        """Against "within the limit of the profile": the dearest number of a look, and mostly nobody asks for it."""
+        profile = self.axis
+        values = [bin_formulas.profile_log_e(one, profile.reference, profile.layout, self.limit) for one in self.tested]
+        return proof(values, sticky=self.sticky)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,11 +148,10 @@ def own(profile: Axis, counts: Sequence[Floats], limit: float, ignored: frozense
     samples = float(profile.layout.sums(whole).max())
     if samples <= 0.0:
         return None
-    tested = counts if sticky else [whole]
-    values = [bin_formulas.profile_log_e(one, profile.reference, profile.layout, limit) for one in tested]
+    tested = tuple(counts) if sticky else (whole,)
     psi = bin_formulas.psi_star(bin_formulas.standardised([(whole, profile.reference)], profile.layout))
     judged = np.array([name not in ignored for name in profile.names])
-    return Own(profile, judged, psi, proof(values, sticky=sticky), samples)
+    return Own(profile, judged, psi, tested, limit, sticky, samples)
 
 
 def proof(values: Sequence[Floats], *, sticky: bool) -> Proof:
