@@ -7,7 +7,7 @@ classes makes its answer: the class by its sign, the confidence by its distance 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,8 @@ class Rows:
     """Correlation of each feature, of the score and of the correctness within one request."""
     moved: dict[int, float] = field(default_factory=dict)
     """By place of the feature: by how many standard deviations both arms see it moved."""
+    moving: dict[int, float] = field(default_factory=dict)
+    """Likewise, but little by little: so far from the start of the split to its end."""
     absent: float = 0.0
     """Part of the values that are missing, at training and in the requests of both arms."""
     training_rows: int = 10_000
@@ -42,6 +44,13 @@ class Rows:
     def rows_per_request(self) -> float:
         """In the mean."""
         return 1.0 + (self.batch_rows - 1) * self.batch_chance
+
+    def at(self, part: float) -> Rows:
+        """The rows when that part of the time has gone by."""
+        if not self.moving:
+            return self
+        moved = {place: self.moved.get(place, 0.0) + part * by for place, by in self.moving.items()}
+        return replace(self, moved=self.moved | moved, moving={})
 
     @property
     def batch_chance(self) -> float:

@@ -139,8 +139,11 @@ class RowsWorld(World):
     def _count(self, revision: str, cohort: str, requests: int) -> None:
         behaviour = self.models[self.revisions[revision].spec.model.uri]
         refused = self._binomial(requests, behaviour.error_rate)
-        drawn = draw(self.draws, self.rows, behaviour, self._accuracy(behaviour), requests - refused)
+        drawn = draw(self.draws, self._rows_now(), behaviour, self._accuracy(behaviour), requests - refused)
         self._answered(revision, cohort, behaviour, requests, refused, drawn)
+
+    def _rows_now(self) -> Rows:
+        return self.rows.at(min(1.0, (self.now - self.split_since) / self.traffic.harder_over_seconds))
 
     def _visit(self, seconds: float, weights: Mapping[str, float], cohort: str) -> None:
         """Each caller counts with its first request in a cohort; the candidate's audience only grows."""
@@ -167,7 +170,7 @@ class RowsWorld(World):
         # The lucky ones are always right: correctness of one caller has the correlation `alike` as well.
         always = self._luck[callers] < accuracy
         chances = np.where(self.draws.random(len(callers)) < math.sqrt(alike), always.astype(float), accuracy)
-        drawn = seen(self.draws, self.rows, behaviour, values, chances, np.ones(len(callers)))
+        drawn = seen(self.draws, self._rows_now(), behaviour, values, chances, np.ones(len(callers)))
         self._answered(revision, cohort, behaviour, len(callers), 0, drawn)
 
     def _answered(

@@ -86,6 +86,11 @@ NULLS = (
         traffic=traffic(Rows(), harder_by=0.10),
     ),
     Case("time of day", "equal models; three features lie .5 sd off training, in both arms", rows=Rows(moved=_MORNING)),
+    Case(
+        "evening comes",
+        "equal models; three features go .7 sd off training within the hour, in both arms, while the weight climbs",
+        rows=Rows(moving={0: 0.7, 1: 0.7, 2: 0.7}),
+    ),
     Case("hard day", "equal models, both at 84 %", stable=a_model(0.84)),
     Case(
         "late errors",
