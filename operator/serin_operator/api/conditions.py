@@ -1,4 +1,4 @@
-"""The condition types of a ModelDeployment. All but WatchPassing are set from the first pass on."""
+"""The condition types of a ModelDeployment. All but the last two are set from the first pass on."""
 
 from __future__ import annotations
 
@@ -22,5 +22,8 @@ class ConditionType(StrEnum):
     """Every pod has a node."""
     ArtifactVerified = "ArtifactVerified"
     """The bundle's digest is resolved, or equal to the one that was pinned."""
+    TrafficAsTrained = "TrafficAsTrained"
+    """Traffic is what the models were trained on, as the drift gates see it. Set only where one of them is named;
+    Unknown outside a trial and a watch. False: retrain on recent data and apply the new bundle."""
     WatchPassing = "WatchPassing"
     """No gate of the watch is breached. Set only while a promoted revision is watched."""

@@ -50,7 +50,7 @@ VOCABULARIES = (
     Vocabulary("Phases", "`status.phase` of a ModelDeployment says in one word where it stands.", Phase),
     Vocabulary(
         "Conditions",
-        "True is always the good answer. All but WatchPassing are set from the first pass on.",
+        "True is always the good answer. All but TrafficAsTrained and WatchPassing are set from the first pass on.",
         ConditionType,
     ),
     Vocabulary(

@@ -10,6 +10,7 @@ from serin_operator.api.deployment import GateStatus
 from serin_operator.decide import capacity, watch
 from serin_operator.decide.draft import Draft, Situation
 from serin_operator.decide.routing import ReplicasRouting, noun
+from serin_operator.decide.trained import traffic_as_trained
 
 WORST_FIRST = ("Fail", "Error", "NoData", "NotYet", "Pass")
 
@@ -27,6 +28,9 @@ def conditions(situation: Situation, draft: Draft) -> tuple[Condition, ...]:
         "CapacityAvailable": _capacity_available(situation, draft),
         "ArtifactVerified": _artifact_verified(situation, draft),
     }
+    trained = traffic_as_trained(situation, draft)
+    if trained is not None:
+        answers["TrafficAsTrained"] = trained
     watching = watch.passing(draft, situation.now)
     if watching is not None:
         answers["WatchPassing"] = watching

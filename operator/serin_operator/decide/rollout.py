@@ -30,6 +30,7 @@ from serin_operator.decide.draft import WAIT_SECONDS, Draft, Situation, begin
 from serin_operator.decide.observation import Observation
 from serin_operator.decide.plan import Event, Plan
 from serin_operator.decide.routing import Split
+from serin_operator.decide.trained import drift_events
 
 
 def decide(seen: Observation) -> Plan:
@@ -122,7 +123,7 @@ def _finish(situation: Situation, draft: Draft) -> Plan:
             *owned.last,
         ),
         revisions=draft.reports,
-        events=(*draft.events, *_no_gates(situation)),
+        events=(*draft.events, *drift_events(situation, draft), *_no_gates(situation)),
         evidence=draft.evidence,
         watched=draft.watched,
         retry_after_seconds=min(waits) if waits else None,

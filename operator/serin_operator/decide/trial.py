@@ -14,6 +14,7 @@ from serin_operator.decide.judge import evidence as evidences
 from serin_operator.decide.judge import shadowed
 from serin_operator.decide.judge.evidence import Evidence
 from serin_operator.decide.judge.look import Look
+from serin_operator.decide.judge.reasons import GateReason
 from serin_operator.decide.plan import RevisionReport
 from serin_operator.decide.routing import Split
 
@@ -108,9 +109,11 @@ class Trial:
 
     def held(self, where: str, gate: GateStatus) -> Draft:
         """A draft that keeps the weight because of a gate; an event tells of it once."""
-        draft = self.draft(Phase.Holding, gate.verdict, f"{where}, held by {gate.name}: {gate.message}")
-        if self.situation.seen.status.phase == Phase.Holding:
-            return draft
+        shared = gate.reason == GateReason.SharedDrift
+        reason = gate.reason if shared else gate.verdict
+        draft = self.draft(Phase.Holding, reason, f"{where}, held by {gate.name}: {gate.message}")
+        if shared or self.situation.seen.status.phase == Phase.Holding:
+            return draft  # shared drift has an event of its own, whatever held the step before
         return draft.with_event("Normal", f"Holding{gate.verdict}", draft.message, "Hold")
 
     def intent(self, step: int, weight: int, **changes: object) -> CandidateStatus:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from serin_operator.api.deployment import GateStatus, Phase
 from serin_operator.decide import confirmation, drawing, endings, timestamps
 from serin_operator.decide.draft import WAIT_SECONDS, Draft
+from serin_operator.decide.judge.reasons import GateReason
 from serin_operator.decide.routing import noun
 from serin_operator.decide.trial import Trial
 
@@ -168,6 +169,9 @@ def holds(trial: Trial) -> Draft | None:
     last = trial.candidate.step == len(trial.situation.policy.steps) - 1
     blocking = [gate for gate in trial.gates if gate.mode == "Enforce" and _blocks(gate, last)]
     split = trial.candidate.split
+    drifting = next((gate for gate in blocking if gate.reason == GateReason.SharedDrift), None)
+    if drifting is not None:
+        return trial.held(where, drifting)
     if left > 0:
         # The end is named, not the time left: a message that changes every second would be a write every second.
         message = f"{where} until {timestamps.text(round(trial.situation.now + left))} at the earliest"
@@ -203,7 +207,9 @@ def _lags(trial: Trial) -> bool:
 
 
 def _blocks(gate: GateStatus, last: bool) -> bool:
-    return gate.verdict in ("NoData", "Error") or (last and gate.verdict != "Pass")
+    """Missing data and a world that has moved hold every step; the last one is left on a Pass alone."""
+    shared = gate.reason == GateReason.SharedDrift
+    return shared or gate.verdict in ("NoData", "Error") or (last and gate.verdict != "Pass")
 
 
 def steps(trial: Trial) -> Draft:
