@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from serin_contract.http import STATS_BYTES_MAX
 from serin_contract.profile import Feature, NumericFeature, PredictionBins, Profile
-from serin_contract.stats import LATENCY_BOUNDS_SECONDS, PodStats, encode
+from serin_contract.stats import LATENCY_BOUNDS_SECONDS, SLOTS_MAX, PodStats, encode
 from serin_serving.bins import FOLD_ROWS, Binner
 from serin_serving.counts import Counts, Error, cohorts_that_fit, valid_cohort
 from serin_serving.model import Answers
@@ -141,6 +141,30 @@ def test_labels_are_kept_by_the_revision_that_predicted() -> None:
     labels = snapshot(counted).cohorts["c"].labels
     assert (labels["r-1"].labelled, labels["r-1"].correct) == (0.5, 0.5)
     assert (labels["r-2"].labelled, labels["r-2"].correct) == (1.0, 0.0)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 5_000), st.sampled_from(["", "r-1", "r-2"]), st.integers(1, 16), st.floats(0, 9)),
+        max_size=120,
+    )
+)
+def test_the_slots_sum_to_the_totals(happened: list[tuple[int, str, int, float]]) -> None:
+    counted = counts()
+    predict(counted, "c", 1, now=0)
+    for at, revision, rows, error in happened:
+        if revision:
+            counted.labelled("c", revision, 1 / rows, Error(error, 5), predicted_at=at)
+        else:
+            predict(counted, "c", rows, now=at)
+    cohort = snapshot(counted).cohorts["c"]
+    assert len(cohort.slots) <= SLOTS_MAX
+    assert all(slot.start % cohort.slot_seconds == 0 for slot in cohort.slots)
+    assert sum(slot.predictions for slot in cohort.slots) == cohort.predictions
+    for revision, total in cohort.labels.items():
+        parts = [slot.labels[revision] for slot in cohort.slots if revision in slot.labels]
+        for field, value in msgspec.structs.asdict(total).items():
+            assert sum(getattr(part, field) for part in parts) == pytest.approx(value)
 
 
 FITTING = {"a narrow model": (200, 32), "a wide model": (60_000, 6), "a model wider than any": (10**7, 2)}

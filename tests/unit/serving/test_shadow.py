@@ -199,21 +199,22 @@ def raises(error: Exception) -> Callable[[int], Answers]:
 
 
 FAILURES = {
-    "it refuses what stable took": (RequestError(400, "no"), 1, 0),
-    "it answers no finite number": (RequestError(500, "no"), 0, 1),
-    "it breaks": (ZeroDivisionError(), 0, 1),
+    "it refuses what stable took": (RequestError(400, "no", "extra_column"), {"extra_column": 1}, 0),
+    "it answers no finite number": (RequestError(500, "no"), {}, 1),
+    "it breaks": (ZeroDivisionError(), {}, 1),
 }
 
 
 @pytest.mark.parametrize("name", FAILURES)
 async def test_a_row_that_the_candidate_cannot_answer_does_not_agree(ring: KeyRing, name: str) -> None:
-    error, refused, failed = FAILURES[name]
+    error, malformed, failed = FAILURES[name]
     candidate = Candidate(raises(error))
     assert await candidate.take(message(predictions=[1, 1]), ring) == 204
     counted = candidate.counted()
     assert counted.shadow == ShadowCounts(received=1, failed=1, compared=1, agreed=0)
-    assert (counted.requests, counted.refused, counted.failed, counted.predictions) == (1, refused, failed, 0)
+    assert (counted.requests, counted.refused, counted.failed, counted.predictions) == (1, len(malformed), failed, 0)
     assert sum(counted.latency) == 1
+    assert counted.malformed == malformed
 
 
 async def test_a_full_queue_of_the_model_is_no_failure_of_the_candidate(ring: KeyRing) -> None:
