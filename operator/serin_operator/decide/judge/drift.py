@@ -95,7 +95,9 @@ class _Case:
     @cached_property
     def is_shared(self) -> bool:
         """Whether both arms have left their training data, which one of them proves."""
-        return bool(self.shared.any()) and max(self.log10_off(self.shared), self._log10_stable_off()) >= self.needed
+        # To hold fails nobody: a gate without a share of the budget asks for as much as a Pass does.
+        needed = self.needed if self.look.share > 0.0 else log10_needed(PASS_ERROR)
+        return bool(self.shared.any()) and max(self.log10_off(self.shared), self._log10_stable_off()) >= needed
 
     def log10_off(self, features: Flags) -> float:
         """Evidence that the candidate has left its profile in these features by more than the limit."""
@@ -159,7 +161,8 @@ def _counted(
     cohorts = binned.in_order(bins)
     current = bins.cohorts.get(look.cohort or "")
     own = drifted.own(candidate, [candidate.of(one.own) for one in cohorts], limit, ignored, sticky=sticky)
-    off = drifted.own(stable, [stable.of(one.stable) for one in cohorts], limit, ignored, sticky=sticky)
+    mix = [candidate.samples([one.own]) for one in cohorts]
+    off = drifted.own(stable, [stable.of(one.stable) for one in cohorts], limit, ignored, sticky=sticky, mix=mix)
     between = drifted.between(bins, stable, candidate, current, ignored, sticky=sticky)
     if own is None or between is None:
         return Finding(
