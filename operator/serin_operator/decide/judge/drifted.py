@@ -19,6 +19,7 @@ from serin_contract.profile import Profile
 from serin_operator.decide.judge import apart, bin_formulas, binned
 from serin_operator.decide.judge.bin_formulas import Flags, Floats, Layout, Pair
 from serin_operator.decide.judge.binned import BinEvidence, CohortBins
+from serin_operator.decide.judge.formulas import WEIGHT_MIN
 
 PREDICTION = "prediction"
 """Stands where a feature's name does in what is said of the answers."""
@@ -132,8 +133,20 @@ class Between:
     """The cohorts on which a Pass rests."""
 
 
-def own(profile: Axis, counts: Sequence[Floats], limit: float, ignored: frozenset[str], *, sticky: bool) -> Own | None:
+def own(
+    profile: Axis,
+    counts: Sequence[Floats],
+    limit: float,
+    ignored: frozenset[str],
+    *,
+    sticky: bool,
+    mix: Sequence[float] | None = None,
+) -> Own | None:
     """One arm against its own profile; None where it has counted nothing.
+
+    The candidate's samples come late in a ramp and stable's early. In traffic that drifts meanwhile the one would lie
+    off its profile and the other not, without anyone's fault: so stable's PSI* is that of the candidate's `mix` of
+    cohorts.
 
     Args:
         profile: what training counted.
@@ -141,6 +154,7 @@ def own(profile: Axis, counts: Sequence[Floats], limit: float, ignored: frozense
         limit: PSI that must be proven to be exceeded.
         ignored: features that are not judged.
         sticky: whether callers return in later cohorts, so that each is tested alone.
+        mix: samples by which the cohorts weigh in PSI*; its own where None.
     """
     if not counts:
         return None
@@ -149,9 +163,22 @@ def own(profile: Axis, counts: Sequence[Floats], limit: float, ignored: frozense
     if samples <= 0.0:
         return None
     tested = tuple(counts) if sticky else (whole,)
-    psi = bin_formulas.psi_star(bin_formulas.standardised([(whole, profile.reference)], profile.layout))
+    weighed = whole if mix is None else _weighed(counts, mix, profile.layout)
+    psi = bin_formulas.psi_star(bin_formulas.standardised([(weighed, profile.reference)], profile.layout))
     judged = np.array([name not in ignored for name in profile.names])
     return Own(profile, judged, psi, tested, limit, sticky, samples)
+
+
+def _weighed(counts: Sequence[Floats], mix: Sequence[float], where: Layout) -> Floats:
+    """The counts under another mix of cohorts, summing to their effective size (Σm)² / Σ(m²/n)."""
+    sums = [(m, float(where.sums(one).max()), one) for m, one in zip(mix, counts, strict=True)]
+    kept = [(m, n, one) for m, n, one in sums if min(m, n) > WEIGHT_MIN]
+    if not kept:
+        return np.zeros(where.bins)
+    whole = math.fsum(m for m, _, _ in kept)
+    size = whole * whole / math.fsum(m * m / n for m, n, _ in kept)
+    mixed: Floats = np.sum([one * (m / n) for m, n, one in kept], axis=0) * (size / whole)
+    return mixed
 
 
 def proof(values: Sequence[Floats], *, sticky: bool) -> Proof:
