@@ -205,6 +205,7 @@ def _judged(case: Case, asked: Policy, evidence: WatchEvidence, profile: Profile
         evidence=evidence,
         policy=asked,
         proven={"accuracy": case.proven},
+        since=BEGUN,
         now=now,
         now_text=timestamps.text(now),
         profile=profile,

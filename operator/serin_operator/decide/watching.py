@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from serin_operator.api.deployment import GateStatus, Phase, PreviousStatus, StableStatus, WatchStatus
-from serin_operator.decide import availability, returning, sources, watch
+from serin_operator.decide import availability, returning, sources, timestamps, watch
 from serin_operator.decide.draft import WAIT_SECONDS, Draft, Situation, begin
 from serin_operator.decide.judge import watched, watched_saved, watched_verdicts
 from serin_operator.decide.judge.watched import WatchEvidence
@@ -101,6 +101,7 @@ def _verdicts(situation: Situation, recorded: WatchStatus, evidence: WatchEviden
         evidence=evidence,
         policy=situation.policy,
         proven=recorded.proven or {},
+        since=timestamps.seconds(recorded.since),
         now=seen.now,
         now_text=situation.now_text,
         profile=seen.profiles.get(recorded.revision),

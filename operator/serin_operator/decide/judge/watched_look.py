@@ -20,6 +20,8 @@ class WatchLook:
     policy: Policy
     proven: Mapping[str, float]
     """By gate, what the trial showed at the promotion."""
+    since: float
+    """Unix time at which the watch began."""
     now: float
     """Unix time in seconds."""
     now_text: str

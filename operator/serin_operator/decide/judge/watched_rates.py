@@ -127,7 +127,7 @@ def judge_latency(look: WatchLook, gate: LatencyPolicy) -> Finding:
         look,
         _Question(
             trail=look.evidence.requests,
-            losses=lambda sums: (sum(sums[slow:]), sum(sums[2:])),
+            losses=lambda sums: (sum(sums[slow:]), max(sums[0], sum(sums[2:]))),
             limit=1.0 - gate.quantile,
             show=lambda loss: loss,
             what=f"share of requests slower than {gate.max_seconds:g} s",
@@ -156,7 +156,7 @@ def _answer(look: WatchLook, question: _Question) -> Finding:
     *_, whole = (Block(look.now, 0.0, (0.0,)), *question.trail.suffixes)
     limit = min(question.limit, 1.0)
     proof = strongest(question.trail, lambda sums: loss_log_e(*question.losses(sums), limit), look.alarms_per_year)
-    if proof is None or question.losses(whole.sums)[1] <= 0.0:
+    if proof is None or whole.sums[0] <= 0.0:
         reason = GateReason.NoLabels if question.samples == "labels" else GateReason.NoTraffic
         return Finding("NoData", reason, f"no {question.samples} have been counted in this watch yet")
     beyond = _mean(question, proof.sums) > limit and proof.log_e > LIKELY * proof.needed
@@ -169,10 +169,10 @@ def _verdict(question: _Question, proof: Proof, sums: Sums, beyond: bool, now: f
         verdict="Pass",
         reason=GateReason.NotBreached,
         message="",
-        value=question.show(_mean(question, sums)),
+        value=question.show(min(1.0, question.losses(sums)[0] / sums[0]) if sums[0] > 0.0 else 0.0),
         reference=question.proven,
         limit=limit,
-        samples=question.losses(sums)[1],
+        samples=sums[0],
         log10_e=log10(proof.log_e),
     )
     proven = f"; the trial showed {question.proven:.4f}" if question.proven is not None else ""

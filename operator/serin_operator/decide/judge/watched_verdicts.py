@@ -79,11 +79,9 @@ def _finding(look: WatchLook, gate: GatePolicy) -> Finding:
 
 
 def _as_of_a_trial(look: WatchLook) -> Look:
-    """What a custom gate reads: it compares nothing, so a watch is to it one cohort since the first count."""
-    begun_at = look.evidence.begun_at
-    cohorts = {"watch": sums.CohortEvidence(begun_at)} if begun_at is not None else {}
+    """What a custom gate reads: it compares nothing, so a watch is to it a trial of one cohort."""
     return Look(
-        evidence=sums.Evidence(look.evidence.revision, "", cohorts),
+        evidence=sums.Evidence(look.evidence.revision, "", {"watch": sums.CohortEvidence(look.since)}),
         policy=look.policy,
         share=0.0,
         cohort="watch",
