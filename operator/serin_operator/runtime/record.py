@@ -9,19 +9,26 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 from pydantic import BaseModel
 
 FILES_KEPT = 1000
 TYPE_FIELD = "$type"
+PAIRS_FIELD = "$pairs"
+"""Holds the items of a mapping whose keys are no text."""
 
 
 def encode(value: Any) -> Any:
     """The value as JSON values; a dataclass names its type, so that a reader can tell the actions apart."""
     match value:
         case BaseModel():
-            return value.model_dump(mode="json", by_alias=True, exclude_none=True)
+            return encode(value.model_dump(mode="json", by_alias=True, exclude_none=True))
         case msgspec.Struct():
-            return msgspec.to_builtins(value)
+            return encode(msgspec.to_builtins(value))
+        case np.ndarray():
+            return encode(value.tolist())
+        case Mapping() if any(not isinstance(name, str) for name in value):
+            return {PAIRS_FIELD: [[encode(name), encode(item)] for name, item in value.items()]}
         case Mapping():
             return {str(name): encode(item) for name, item in value.items()}
         case tuple() | list() | frozenset() | set():
