@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +80,7 @@ class Pair:
     """Effective samples of each feature, shape [F]: the share's variance is p(1−p) over this."""
     stable_n: Floats
 
-    @property
+    @cached_property
     def samples(self) -> Floats:
         """1/(1/n + 1/N) of each feature, 0 where an arm has nothing; shape [F]."""
         both = np.minimum(self.candidate_n, self.stable_n) > formulas.WEIGHT_MIN

@@ -226,7 +226,7 @@ def _log_e_needed(case: _Case) -> float:
 
 
 def _passing(case: _Case) -> Floats:
-    return bin_formulas.psi_star(case.between.passing)
+    return case.between.passing_psi
 
 
 def _widths(case: _Case) -> Floats:

@@ -132,6 +132,11 @@ class Between:
     basis: tuple[CohortBins, ...]
     """The cohorts on which a Pass rests."""
 
+    @cached_property
+    def passing_psi(self) -> Floats:
+        """PSI* over what a Pass rests on."""
+        return self.psi if self.passing is self.pair else bin_formulas.psi_star(self.passing)
+
 
 def own(
     profile: Axis,
