@@ -29,9 +29,12 @@ class Story:
     back_to_previous: bool = False
     """Whether the spec is reverted as soon as the candidate is stable, while the one before is warm."""
     surge: str = "Surge"
+    goes_bad: bool = False
+    """Whether the candidate goes bad once it has been promoted and is watched."""
 
     def spec(self, version: int) -> dict[str, Any]:
         watch = {"keepWarm": "1h"} if self.back_to_previous else {}
+        watch |= {"for": "1h", "keepWarm": "1h"} if self.goes_bad else {}
         return a_spec(version, rollout={"steps": STEPS, "surge": self.surge}, watch=watch)
 
     def begin(self) -> World:
@@ -42,6 +45,8 @@ class Story:
         return world
 
     def has_ended(self, world: World) -> bool:
+        if self.goes_bad and world.status.phase == "Watching":
+            world.models[uri(2)].accuracy = 0.5
         if self.back_to_stable and world.status.candidate is not None and world.status.candidate.weight > 0:
             world.change(self.spec(1))
         if self.back_to_previous and world.status.phase == "Stable" and world.status.previous is not None:
@@ -67,6 +72,7 @@ STORIES = {
     "refused": Story(Behaviour(crashes_after_seconds=11.0), "RolledBack"),
     "reverted": Story(Behaviour(), "Stable", back_to_stable=True),
     "returned to the one before": Story(Behaviour(), "Stable", back_to_previous=True),
+    "rolled back by the watch": Story(Behaviour(), "RolledBack", goes_bad=True),
     "rolled back without surge": Story(Behaviour(accuracy=0.7), "RolledBack", surge="NoSurge"),
 }
 
