@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
+import math
 
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from serin_contract import keys, profile, startup, stats
 from serin_contract.bundle import Column, is_digest, matrix_type
 from serin_contract.keys import KeyRing, derive_key, derive_ring
 from serin_contract.model_types import MODEL_TYPES_ALLOWED
-from serin_contract.profile import CategoryFeature, NumericFeature, PredictionBins, Profile
+from serin_contract.profile import CategoryFeature, NumericFeature, PredictionBins, Profile, row_scalar
 from serin_contract.startup import ResolvedDigest, StartupFailure, StartupReason
 from serin_contract.stats import BinCounts, CohortStats, LabelCounts, PodStats
 
@@ -60,7 +62,41 @@ def test_a_profile_is_read_back_and_known_by_its_bytes() -> None:
     assert profile.profile_hash(PROFILE) == hashlib.sha256(data).hexdigest()[:16]
 
 
+OLD_NUMERIC = b'{"kind":"numeric","name":"a","edges":[0.0],"counts":[1.0,2.0,0.0],"minimum":-1.0,"maximum":1.0}'
+
+
+def test_a_feature_that_is_not_derived_is_written_without_a_word_of_it() -> None:
+    data = profile.encode(PROFILE)
+    assert json.loads(OLD_NUMERIC) == json.loads(data)["features"][0]
+    found = profile.decode(data).features[0]
+    assert isinstance(found, NumericFeature)
+    assert (found.of, found.source) == ("value", "a")
+
+
+ROW_SCALARS = {
+    "of what is there": ([3.0, math.nan, -4.0], -0.5, 5.0),
+    "of truth values": ([1.0, 0.0, 1.0, 0.0], 0.5, math.sqrt(2.0)),
+    "of nothing": ([math.nan], math.nan, math.nan),
+    "beyond all numbers": ([1e300, 1e300], 1e300, math.inf),
+}
+
+
+@pytest.mark.parametrize("name", ROW_SCALARS)
+def test_the_mean_and_the_norm_of_a_row(name: str) -> None:
+    values, mean, norm = ROW_SCALARS[name]
+    assert row_scalar("mean", values) == pytest.approx(mean, nan_ok=True)
+    assert row_scalar("norm", values) == pytest.approx(norm, nan_ok=True)
+
+
 BROKEN_PROFILES = {
+    "a norm of one column": (
+        profile.encode(Profile([NumericFeature("a", [], [1.0, 0.0], of="norm")], PROFILE.prediction, 1)),
+        "'a' is the norm of column 'a'",
+    ),
+    "a length of the whole row": (
+        profile.encode(Profile([NumericFeature("a", [], [1.0, 0.0], of="length", column="")], PROFILE.prediction, 1)),
+        "'a' is the length of column ''",
+    ),
     "noise": (b"noise", "not a reference profile"),
     "another format": (profile.encode(Profile([], PROFILE.prediction, 0, format=2)), "format 2"),
     "counts that do not fit": (
