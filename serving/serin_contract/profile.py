@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import struct
 from collections.abc import Sequence
 from typing import Literal
 
@@ -112,8 +111,8 @@ def row_scalar(of: Literal["mean", "norm"], values: Sequence[float]) -> float:
         values: the row's numbers in float64, truth values as 0 and 1; NaN is missing.
 
     Returns:
-        The value rounded to FP32, so that the order of adding does not show: the norms of normalised vectors are all
-        1 then. NaN, which is missing, where every number is.
+        The value rounded to 24 binary digits, so that the order of adding does not show: the norms of normalised
+        vectors are all 1 then. NaN, which is missing, where every number is.
     """
     present = [value for value in values if not math.isnan(value)]
     if not present:
@@ -124,11 +123,13 @@ def row_scalar(of: Literal["mean", "norm"], values: Sequence[float]) -> float:
 
 
 def _single(value: float) -> float:
+    if not math.isfinite(value):
+        return value
+    mantissa, exponent = math.frexp(value)
     try:
-        rounded: float = struct.unpack("<f", struct.pack("<f", value))[0]
+        return math.ldexp(round(mantissa * 2**24), exponent - 24)
     except OverflowError:
         return math.copysign(math.inf, value)
-    return rounded
 
 
 def encode(profile: Profile) -> bytes:

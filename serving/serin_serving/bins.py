@@ -10,6 +10,7 @@ from serin_contract.stats import BinCounts, QualityCounts
 from serin_serving.feature_bins import FeatureBinner, Sums, weighed
 from serin_serving.layout import Matrix
 from serin_serving.model import Answers
+from serin_serving.readings import Columns
 
 FOLD_ROWS = 512
 FOLD_CELLS = 2**15
@@ -58,7 +59,7 @@ class Binner:
     ) -> None:
         profiles = [own] if stable is None else [own, stable]
         self.hashes = [profile_hash(profile) for profile in profiles]
-        self.features = FeatureBinner(profiles, names, text)
+        self.features = FeatureBinner(profiles, Columns(names, text))
         self.predictions = [PredictionBinner(profile.prediction, classes) for profile in profiles]
         self.fold_rows = max(1, min(FOLD_ROWS, FOLD_CELLS // max(1, len(names))))
         self.numbers = sum(sum(feature.bins for feature in profile.features) for profile in profiles)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from serin_contract.profile import CategoryFeature, Feature, NumericFeature, Profile
 from serin_serving.layout import Matrix
+from serin_serving.readings import Columns, Reading, numbers
 
 Sums = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -108,31 +109,29 @@ class CategoryPlaces:
 
 
 class FeatureBinner:
-    """The fine bins of a model's columns, and what is read from them.
+    """The fine bins of what the features of a model's rows are read from, and what is told by them.
 
-    Features are matched by name. What is read keeps each profile's layout: a feature that the model lacks, or has
+    Features are matched by name. What is told keeps each profile's layout: a feature that the model lacks, or has
     as another kind, keeps its place and stays zero.
     """
 
-    def __init__(self, profiles: list[Profile], names: list[str], text: list[bool]) -> None:
+    def __init__(self, profiles: list[Profile], columns: Columns) -> None:
         """Take the profiles, the pod's own first, and the model's columns."""
-        self._numeric: dict[int, NumericCuts] = {}
-        self._category: dict[int, CategoryPlaces] = {}
+        self._numeric: dict[Reading, NumericCuts] = {}
+        self._category: dict[Reading, CategoryPlaces] = {}
         self.size = 0
-        columns = {name: index for index, name in enumerate(names)}
-        described: dict[int, list[Feature]] = {}
-        for feature in (feature for profile in profiles for feature in profile.features):
-            index = columns.get(feature.name)
-            if index is not None and text[index] == isinstance(feature, CategoryFeature):
-                described.setdefault(index, []).append(feature)
-        own = {id(feature) for feature in profiles[0].features}
-        for index, features in sorted(described.items()):
-            self._add(index, features, next((feature for feature in features if id(feature) in own), None))
+        read: dict[Reading, list[Feature]] = {}
+        for profile in profiles:
+            for reading, feature in zip(columns.readings(profile), profile.features, strict=True):
+                if reading is not None:
+                    read.setdefault(reading, []).append(feature)
+        own = dict(zip(columns.readings(profiles[0]), profiles[0].features, strict=True))
+        for reading, features in read.items():
+            self._add(reading, features, own.get(reading))
         self._prepare()
-        self._columns = columns
-        self.tallies = [self._bins(profile) for profile in profiles]
+        self.tallies = [self._bins(profile, columns) for profile in profiles]
         """Of each profile: its bins, all features one after the other."""
-        self._quality(profiles[0])
+        self._quality(profiles[0], columns)
 
     def count(self, matrix: Matrix, weights: Sums) -> Sums:
         """Sum of the rows' weights per fine bin.
@@ -143,28 +142,28 @@ class FeatureBinner:
         """
         places = [self._numeric_places(matrix)] if self._numeric else []
         places += [
-            np.array(column.count(matrix[:, index].tolist()), dtype=np.int64)
-            for index, column in self._category.items()
+            np.array(column.count(matrix[:, reading.columns[0]].tolist()), dtype=np.int64)
+            for reading, column in self._category.items()
         ]
         if not places:
             return np.zeros(self.size)
         repeated = np.tile(weights, len(self._numeric) + len(self._category))
         return weighed(np.concatenate(places), repeated, self.size)
 
-    def _add(self, index: int, features: list[Feature], own: Feature | None) -> None:
+    def _add(self, reading: Reading, features: list[Feature], own: Feature | None) -> None:
         numeric = [feature for feature in features if isinstance(feature, NumericFeature)]
         if numeric:
             limits = _limits(own) if isinstance(own, NumericFeature) else None
-            cuts = self._numeric[index] = NumericCuts(self.size, (feature.edges for feature in numeric), limits)
+            cuts = self._numeric[reading] = NumericCuts(self.size, (feature.edges for feature in numeric), limits)
             self.size = cuts.end
         else:
             listed = (feature.categories for feature in features if isinstance(feature, CategoryFeature))
-            places = self._category[index] = CategoryPlaces(self.size, listed)
+            places = self._category[reading] = CategoryPlaces(self.size, listed)
             self.size = places.end
 
     def _prepare(self) -> None:
         columns = list(self._numeric.values())
-        self._indices = list(self._numeric)
+        self._readings = list(self._numeric)
         self._start = np.array([[column.start] for column in columns], dtype=np.int64)
         self._missing = np.array([[column.missing] for column in columns], dtype=np.int64)
         levels = max((len(column.cuts) for column in columns), default=0)
@@ -174,8 +173,7 @@ class FeatureBinner:
             self._cuts[: len(column.cuts), place, 0] = column.cuts
 
     def _numeric_places(self, matrix: Matrix) -> Places:
-        # Column by column, so that each comparison runs along many rows with one cut.
-        values = np.ascontiguousarray(matrix[:, self._indices].T, dtype=np.float64)
+        values = numbers(matrix, self._readings)
         passed = np.zeros(values.shape, dtype=np.int16)
         for cut in self._cuts:
             passed += values >= cut
@@ -185,10 +183,10 @@ class FeatureBinner:
             places = np.where(missing, self._missing, places)
         return places.ravel()
 
-    def _bins(self, profile: Profile) -> Tally:
+    def _bins(self, profile: Profile, columns: Columns) -> Tally:
         pairs: list[tuple[int, int]] = []
         start = 0
-        for feature, column in self._counted(profile):
+        for feature, column in self._counted(profile, columns):
             if isinstance(feature, NumericFeature) and isinstance(column, NumericCuts):
                 pairs += [(fine, start + place) for fine, place in column.bins(feature.edges)]
             elif isinstance(feature, CategoryFeature) and isinstance(column, CategoryPlaces):
@@ -196,12 +194,12 @@ class FeatureBinner:
             start += feature.bins
         return Tally(start, pairs)
 
-    def _quality(self, profile: Profile) -> None:
+    def _quality(self, profile: Profile, columns: Columns) -> None:
         missing: list[tuple[int, int]] = []
         unseen: list[tuple[int, int]] = []
         below: list[tuple[int, int]] = []
         above: list[tuple[int, int]] = []
-        for place, (feature, column) in enumerate(self._counted(profile)):
+        for place, (feature, column) in enumerate(self._counted(profile, columns)):
             if column is not None:
                 missing.append((column.missing, place))
             if isinstance(feature, NumericFeature) and isinstance(column, NumericCuts):
@@ -216,12 +214,15 @@ class FeatureBinner:
         self.counts_quality = bool(missing)
         """Whether the model has any feature of its own profile."""
 
-    def _counted(self, profile: Profile) -> Iterable[tuple[Feature, NumericCuts | CategoryPlaces | None]]:
+    def _counted(
+        self, profile: Profile, columns: Columns
+    ) -> Iterable[tuple[Feature, NumericCuts | CategoryPlaces | None]]:
         """The profile's features, each with its fine bins, where it has any."""
-        for feature in profile.features:
-            index = self._columns.get(feature.name, -1)
-            kind = self._category if isinstance(feature, CategoryFeature) else self._numeric
-            yield feature, kind.get(index)
+        for reading, feature in zip(columns.readings(profile), profile.features, strict=True):
+            if reading is None:
+                yield feature, None
+            else:
+                yield feature, self._numeric.get(reading) or self._category.get(reading)
 
 
 def _limits(feature: NumericFeature) -> Limits | None:

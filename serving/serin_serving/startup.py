@@ -14,12 +14,13 @@ import sklearn
 from serin_contract import profile as profiles
 from serin_contract.bundle import GOLDEN_FILE, MODEL_FILE, PROFILE_FILE, SIGNATURE_FILE, Golden, Signature
 from serin_contract.http import PROFILE_BYTES_MAX
-from serin_contract.profile import CategoryFeature, Profile
+from serin_contract.profile import Profile
 from serin_contract.startup import StartupReason
 from serin_serving.bundle_files import Bundle, read_bundle
 from serin_serving.errors import RefusedError, RequestError
 from serin_serving.layout import Layout, Matrix
 from serin_serving.model import Answers, Model, load_model
+from serin_serving.readings import Columns
 from serin_serving.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -120,9 +121,12 @@ def _profile(data: bytes, signature: Signature) -> Profile:
         profile = profiles.decode(data)
     except ValueError as error:
         raise RefusedError(StartupReason.BundleInvalid, f"{PROFILE_FILE}: {error}") from error
-    described = [(feature.name, isinstance(feature, CategoryFeature)) for feature in profile.features]
-    if described != [(column.name, column.datatype == "BYTES") for column in signature.columns]:
+    names = [column.name for column in signature.columns]
+    readings = Columns(names, [column.datatype == "BYTES" for column in signature.columns]).readings(profile)
+    if None in readings or {names[index] for reading in readings if reading for index in reading.columns} != set(names):
         raise RefusedError(StartupReason.BundleInvalid, "the profile does not describe the columns of the signature")
+    if len(set(readings)) < len(readings):
+        raise RefusedError(StartupReason.BundleInvalid, "two features of the profile say the same of one column")
     return profile
 
 
