@@ -11,6 +11,7 @@ from serin_cli.cluster.commands import cluster
 from serin_cli.cluster.errors import ClusterError
 from serin_cli.crds import crds
 from serin_cli.demo.command import demo
+from serin_cli.explain.command import explain
 from serin_cli.inspect import inspect
 from serin_cli.package import package
 
@@ -26,10 +27,11 @@ def serin() -> None:
       serin demo                       a good model goes live, a bad one comes back
       serin package --help             make a bundle from a model and its training data
       serin inspect BUNDLE             see what a bundle holds and whether it is whole
+      serin explain NAME               why the gates say what they say, and how long they will take
     """
 
 
-for command in (cluster, crds, demo, inspect, package):
+for command in (cluster, crds, demo, explain, inspect, package):
     serin.add_command(command)
 
 

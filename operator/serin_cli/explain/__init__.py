@@ -1,0 +1,1 @@
+"""`serin explain`: what a status says, in plain words."""
