@@ -228,6 +228,6 @@ class FeatureBinner:
 def _limits(feature: NumericFeature) -> Limits | None:
     if feature.minimum is None or feature.maximum is None:
         return None
-    margin = WIDENED * (feature.maximum - feature.minimum)
+    margin = WIDENED * feature.maximum - WIDENED * feature.minimum
     # Above is what is greater, and not equal.
     return Limits(feature.minimum - margin, math.nextafter(feature.maximum + margin, math.inf))
