@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from serin_contract.profile import Profile
+from serin_contract.profile import Feature, NumericFeature, Profile
 from serin_operator.decide.judge import apart, bin_formulas, binned
 from serin_operator.decide.judge.bin_formulas import Flags, Floats, Layout, Pair
 from serin_operator.decide.judge.binned import BinEvidence, CohortBins
@@ -67,10 +67,15 @@ def axis(profile: Profile, part: Part) -> Axis | None:
     return Axis(
         part,
         tuple(feature.name for feature in profile.features),
-        tuple(type(feature).__name__ for feature in profile.features),
+        tuple(_kind(feature) for feature in profile.features),
         bin_formulas.layout([feature.bins for feature in profile.features]),
         counts,
     )
+
+
+def _kind(feature: Feature) -> str:
+    """What must be equal for two features of one name to be the same."""
+    return f"{feature.of} of {feature.source}" if isinstance(feature, NumericFeature) else "category"
 
 
 @dataclass(frozen=True, eq=False)
