@@ -14,6 +14,7 @@ from serin_cli.demo.command import demo
 from serin_cli.explain.command import explain
 from serin_cli.inspect import inspect
 from serin_cli.package import package
+from serin_cli.replay.command import replay
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -28,10 +29,11 @@ def serin() -> None:
       serin package --help             make a bundle from a model and its training data
       serin inspect BUNDLE             see what a bundle holds and whether it is whole
       serin explain NAME               why the gates say what they say, and how long they will take
+      serin replay RECORDS             decide again what the operator recorded, also by other gates
     """
 
 
-for command in (cluster, crds, demo, explain, inspect, package):
+for command in (cluster, crds, demo, explain, inspect, package, replay):
     serin.add_command(command)
 
 

@@ -112,5 +112,5 @@ def _draw(plot: Path, known: Any, evidence: Any, bundle: Path | None) -> None:
 
     if plot.suffix != ".svg":
         raise click.UsageError("--plot writes SVG: give a name that ends with .svg")
-    plot.write_text(picture(known.status, evidence, bundle))
+    plot.write_text(picture(known.subject, known.status, evidence, bundle))
     click.echo(f"drawn: {plot}", err=True)

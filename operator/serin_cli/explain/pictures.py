@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FEATURES_DRAWN = 3
 
 
-def picture(status: ModelDeploymentStatus, evidence: Evidence | None, bundle: Path | None) -> str:
+def picture(revision: str | None, status: ModelDeploymentStatus, evidence: Evidence | None, bundle: Path | None) -> str:
     """SVG text.
 
     Raises:
@@ -37,8 +37,7 @@ def picture(status: ModelDeploymentStatus, evidence: Evidence | None, bundle: Pa
     panels = [svg.levels("Evidence against the candidate: log10, and the mark at which a gate fails", rows)]
     if bundle is not None and evidence is not None:
         panels += _bins(status, evidence, _profile(bundle, evidence))
-    revision = status.candidate.revision if status.candidate is not None else "the last trial"
-    return svg.picture(f"{revision}: what its gates have seen", panels)
+    return svg.picture(f"{revision or 'the last trial'}: what its gates have seen", panels)
 
 
 def _profile(bundle: Path, evidence: Evidence) -> Profile:
@@ -89,8 +88,8 @@ def bin_labels(feature: Feature) -> list[str]:
     """The bins of a feature in words."""
     if not isinstance(feature, NumericFeature):
         return [*feature.categories, "other", "missing"]
-    edges = [f"{edge:.4g}" for edge in feature.edges]
+    edges = [f"{edge:.3g}" for edge in feature.edges]
     if not edges:
         return ["any", "missing"]
-    between = [f"{low}-{high}" for low, high in itertools.pairwise(edges)]
+    between = [f"{low} to {high}" for low, high in itertools.pairwise(edges)]
     return [f"< {edges[0]}", *between, f"≥ {edges[-1]}", "missing"]

@@ -124,7 +124,10 @@ def _sure(gate: GateStatus) -> str:
             f"its share of the budget is {100 * gate.budget:.2g} %"
         )
     if gate.verdict == "NotYet" and gate.bound is not None and gate.limit is not None:
-        parts.append(f"a loss of up to {_loss(gate, gate.bound)} is not excluded, {_loss(gate, gate.limit)} is allowed")
+        kind = "drift" if gate.name in _DRIFT else "loss"
+        parts.append(
+            f"a {kind} of up to {_loss(gate, gate.bound)} is not excluded, {_loss(gate, gate.limit)} is allowed"
+        )
     return "; ".join(parts)
 
 

@@ -13,7 +13,7 @@ DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 4", "1 4", "12 3")
 WIDTH, LEFT, RIGHT = 760.0, 70.0, 20.0
 PANEL = 250.0
 TOP, BOTTOM = 52.0, 58.0
-LABEL_CHARACTERS_MAX = 16
+LABEL_CHARACTERS_MAX = 20
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def lines(title: str, series: Mapping[str, Sequence[tuple[float, float]]], neede
                 f'<line x1="{LEFT:g}" y1="{y:.1f}" x2="{WIDTH - RIGHT:g}" y2="{y:.1f}" stroke="{colour}" '
                 f'stroke-width="0.8"/>'
             )
-            elements.append(text(WIDTH - RIGHT, y - 3, f"{name} fails here", size=10, anchor="end"))
+            elements.append(text(LEFT + 5, y - 3, f"{name} fails here", size=10))
     for part in range(5):
         x = LEFT + (WIDTH - LEFT - RIGHT) * part / 4
         elements.append(text(x, scale.bottom + 16, f"{end * part / 4:.3g}", size=10, anchor="middle"))

@@ -1,0 +1,1 @@
+"""`serin replay`: recorded decisions, decided again."""
