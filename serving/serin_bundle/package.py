@@ -15,12 +15,13 @@ from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
+from serin_bundle.chunks import Rows
 from serin_bundle.errors import BundleError
 from serin_bundle.folds import OutOfFold, predict_out_of_fold
 from serin_bundle.golden import GOLDEN_ROWS_MAX, build_golden, choose_rows
 from serin_bundle.manifest import digest_of, encode, encode_manifest, write_bundle
 from serin_bundle.model_file import dump_model, load_model
-from serin_bundle.profile import build_profile
+from serin_bundle.profile import build_profile, build_profile_from_chunks
 from serin_bundle.table import Table, read_labels, read_table
 from serin_contract import profile as profiles
 from serin_contract.bundle import (
@@ -59,6 +60,7 @@ def package(
     feature_names: Sequence[str] | None = None,
     task: Task | None = None,
     golden_rows: int = 32,
+    profile_rows: Rows | None = None,
 ) -> PackagedBundle:
     """Write a bundle of the model to the directory `out`.
 
@@ -74,6 +76,9 @@ def package(
         feature_names: of the d columns; a data frame brings its own.
         task: what the model does, where scikit-learn does not know.
         golden_rows: how many rows the server answers before it gets ready.
+        profile_rows: all training rows, where X and y are a random sample of them because they do not fit in
+            memory: a CSV or Parquet file, or a function that yields chunks (arrays or data frames) each time it is
+            called. The bins of the features are counted on them, those of the predictions on X.
 
     Raises:
         BundleError: the model or the data cannot be packaged; the text says why and what to do.
@@ -85,14 +90,14 @@ def package(
     task = _task(model, task)
     table = read_table(X, feature_names)
     labels = read_labels(y, len(table.matrix), task)
-    files, quality = _contents(model, table, labels, task, golden_rows)
+    files, quality = _contents(model, table, labels, task, golden_rows, profile_rows)
     files[MANIFEST_FILE] = encode_manifest(name, files)
     write_bundle(Path(out), files)
     return PackagedBundle(path=Path(out), digest=digest_of(files[MANIFEST_FILE]), metrics=quality)
 
 
 def _contents(
-    model: Any, table: Table, labels: NDArray[Any], task: Task, golden_rows: int
+    model: Any, table: Table, labels: NDArray[Any], task: Task, golden_rows: int, profile_rows: Rows | None
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
     """The files but the manifest, and the metrics."""
     signature = _signature(model, table, task)
@@ -101,7 +106,11 @@ def _contents(
     rows = choose_rows(labels, golden_rows, task)
     golden = build_golden(load_model(model_file), model, table, rows, proba=signature.probabilities)
     predictions = predict_out_of_fold(model, table.matrix, labels, task)
-    profile = profiles.encode(build_profile(table, predictions, signature.classes))
+    if profile_rows is None:
+        built = build_profile(table, predictions, signature.classes, labels)
+    else:
+        built = build_profile_from_chunks(profile_rows, table.columns, predictions, signature.classes, labels)
+    profile = profiles.encode(built)
     if len(profile) > PROFILE_BYTES_MAX:
         raise BundleError(f"the profile has {len(profile)} bytes and may have {PROFILE_BYTES_MAX}: too many columns")
     quality = _metrics(predictions, labels, task)

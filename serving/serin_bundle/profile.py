@@ -3,85 +3,112 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import chi2
 
+from serin_bundle.chunks import Rows, RowSample, chunks_of
+from serin_bundle.edges import ROWS_PER_BIN, quantile_edges
+from serin_bundle.errors import BundleError
+from serin_bundle.features import FeatureTally, plan_features
 from serin_bundle.folds import OutOfFold
-from serin_bundle.table import Table
-from serin_contract.profile import (
-    BINS_MAX,
-    CATEGORIES_MAX,
-    CategoryFeature,
-    Feature,
-    NumericFeature,
-    PredictionBins,
-    Profile,
-)
-
-ROWS_PER_BIN = 30
-"""A bin should expect at least so many training rows, or its share is mostly noise."""
+from serin_bundle.table import Table, Values, read_chunk
+from serin_contract.bundle import Column
+from serin_contract.profile import BINS_MAX, Feature, PredictionBins, Profile
 
 CONFIDENCE_BINS_MAX = 4
 """Per class: ten classes make forty bins already."""
 
+SAMPLE_ROWS = 100_000
+"""Of how many rows the bins of rows in chunks are planned on."""
 
-def build_profile(table: Table, predictions: OutOfFold, classes: list[str | int | float | bool]) -> Profile:
-    """The profile of training rows and out-of-fold predictions; `classes` is empty for a regressor."""
-    features: list[Feature] = []
-    for index, column in enumerate(table.columns):
-        values = table.matrix[:, index]
-        if column.datatype == "BYTES":
-            features.append(category_feature(column.name, values.tolist()))
-        else:
-            features.append(numeric_feature(column.name, values.astype(np.float64)))
-    return Profile(features=features, prediction=_prediction_bins(predictions, classes), rows=len(table.matrix))
+ERROR_QUANTILE = 0.995
+PSI_NOISE = 0.99
+
+Classes = list[str | int | float | bool]
 
 
-def numeric_feature(name: str, values: NDArray[np.float64]) -> NumericFeature:
-    """Bins of one numeric column; NaN is missing."""
-    present = values[~np.isnan(values)]
-    edges = quantile_edges(present, BINS_MAX)
-    places = np.searchsorted(edges, values, side="right")
-    places[np.isnan(values)] = len(edges) + 1
-    return NumericFeature(
-        name=name,
-        edges=edges.tolist(),
-        counts=np.bincount(places, minlength=len(edges) + 2).astype(np.float64).tolist(),
-        minimum=float(present.min()) if len(present) else None,
-        maximum=float(present.max()) if len(present) else None,
-    )
+def build_profile(table: Table, predictions: OutOfFold, classes: Classes, labels: Values | None = None) -> Profile:
+    """The profile of training rows and out-of-fold predictions.
 
-
-def category_feature(name: str, values: list[Any]) -> CategoryFeature:
-    """Bins of one column of texts: the most frequent ones, the others together, and the missing."""
-    counted = Counter(value for value in values if value is not None)
-    ranked = sorted(counted.items(), key=lambda item: (-item[1], item[0]))
-    top, rest = ranked[:CATEGORIES_MAX], ranked[CATEGORIES_MAX:]
-    missing = len(values) - counted.total()
-    counts = [count for _, count in top] + [sum(count for _, count in rest), missing]
-    return CategoryFeature(
-        name=name, categories=[category for category, _ in top], counts=[float(count) for count in counts]
-    )
-
-
-def quantile_edges(values: NDArray[np.float64], bins_max: int) -> NDArray[np.float64]:
-    """Unique inner edges of about equally full bins, fewer where a bin would hold under 30 values.
-
-    Edges are values that occur, and the smallest is none of them: so no bin is empty, as interpolated edges
-    would make it where only a few values occur.
+    Args:
+        table: the training rows.
+        predictions: of these rows.
+        classes: of a classifier in the model's order; empty for a regressor.
+        labels: the true values; a regressor's error is clipped by them.
     """
-    bins = min(bins_max, len(values) // ROWS_PER_BIN)
-    if bins < 2:
-        return np.empty(0)
-    edges: NDArray[np.float64] = np.unique(np.quantile(values, np.arange(1, bins) / bins, method="higher"))
-    inner: NDArray[np.float64] = edges[edges > values.min()]
-    return inner
+    tally = FeatureTally(plan_features(table), table.columns)
+    tally.add(table.matrix)
+    return _profile(tally, predictions, classes, labels)
 
 
-def _prediction_bins(predictions: OutOfFold, classes: list[str | int | float | bool]) -> PredictionBins:
+def build_profile_from_chunks(
+    rows: Rows, columns: list[Column], predictions: OutOfFold, classes: Classes, labels: Values | None = None
+) -> Profile:
+    """The profile of rows that do not fit in memory, which are read twice.
+
+    The first time a sample of them says where bins begin, the second time all are counted.
+
+    Args:
+        rows: a file, or a function that yields chunks.
+        columns: of the model.
+        predictions: of the rows that the model was tested on, which may be fewer.
+        classes: as in `build_profile`.
+        labels: the true values of the rows that were predicted.
+
+    Raises:
+        BundleError: the rows cannot be read, do not have the columns, or are not the same the second time.
+    """
+    sample, sampled = RowSample(SAMPLE_ROWS), 0
+    for chunk in chunks_of(rows):
+        matrix = read_chunk(chunk, columns)
+        sample.add(matrix)
+        sampled += len(matrix)
+    chosen = sample.rows()
+    if chosen is None:
+        raise BundleError("the chunks hold no row")
+    tally = FeatureTally(plan_features(Table(columns=columns, matrix=chosen)), columns)
+    del chosen, sample
+    for chunk in chunks_of(rows):
+        tally.add(read_chunk(chunk, columns))
+    if tally.rows != sampled:
+        raise BundleError(
+            f"there were {sampled} rows the first time and {tally.rows} the second: give a file, or a function that "
+            "yields all chunks each time it is called"
+        )
+    return _profile(tally, predictions, classes, labels)
+
+
+def psi_smallest(counts: list[float]) -> float | None:
+    """The smallest PSI that a profile with these counts can show, however many live rows come.
+
+    Between the training rows and their own distribution, N times the PSI is about chi-squared with k − 1 degrees of
+    freedom, k bins of which are not empty (Yurdakul 2018); what lies under the 99 % quantile of it is noise of the
+    training rows.
+
+    Returns:
+        None where fewer than two bins have rows: then no change shows.
+    """
+    filled, rows = sum(count > 0 for count in counts), sum(counts)
+    return float(chi2.ppf(PSI_NOISE, filled - 1)) / rows if filled > 1 else None
+
+
+def _profile(tally: FeatureTally, predictions: OutOfFold, classes: Classes, labels: Values | None) -> Profile:
+    features: list[Feature] = tally.features()
+    clip = None if classes or labels is None else _error_clip(predictions, labels)
+    return Profile(features, _prediction_bins(predictions, classes), rows=tally.rows, error_clip=clip)
+
+
+def _error_clip(predictions: OutOfFold, labels: Values) -> float | None:
+    errors = np.abs(predictions.values.astype(np.float64) - labels.astype(np.float64))
+    clip = float(np.quantile(errors, ERROR_QUANTILE, method="higher"))
+    return clip if clip > 0.0 and math.isfinite(clip) else None
+
+
+def _prediction_bins(predictions: OutOfFold, classes: Classes) -> PredictionBins:
     if not classes:
         values = predictions.values.astype(np.float64)
         edges = quantile_edges(values, BINS_MAX)
@@ -99,10 +126,8 @@ def _prediction_bins(predictions: OutOfFold, classes: list[str | int | float | b
     return _counted("classification", classes, edges, places)
 
 
-def _counted(
-    kind: Any, classes: list[str | int | float | bool], edges: NDArray[np.float64], places: NDArray[np.int64]
-) -> PredictionBins:
+def _counted(kind: Any, classes: Classes, edges: NDArray[np.float64], places: NDArray[np.int64]) -> PredictionBins:
     empty = PredictionBins(kind=kind, classes=classes, edges=edges.tolist(), counts=[])
     counts = np.bincount(places, minlength=empty.bins).astype(np.float64)
     assert math.isclose(counts.sum(), len(places))
-    return PredictionBins(kind=kind, classes=classes, edges=edges.tolist(), counts=counts.tolist())
+    return msgspec.structs.replace(empty, counts=counts.tolist())

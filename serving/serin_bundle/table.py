@@ -76,6 +76,41 @@ def read_labels(labels: Any, rows: int, task: str) -> Values:
     return vector
 
 
+def read_chunk(data: Any, columns: Sequence[Column]) -> Values:
+    """Some rows of a table whose columns are known: by name from a data frame, by place from an array.
+
+    Whole numbers become FP64 here, so that they can be missing in a chunk.
+
+    Raises:
+        BundleError: a column is absent, has another kind than it is known to have, or holds an infinite value.
+    """
+    shape = getattr(data, "shape", None)
+    if shape is None or len(shape) != 2:
+        raise BundleError(f"each chunk must be a 2-D numpy array or a data frame, not {type(data).__name__}")
+    names, vectors = _vectors(data, int(shape[1]))
+    if isinstance(data, np.ndarray) and len(names) == len(columns):
+        names = [column.name for column in columns]
+    found = dict(zip(names, vectors, strict=True))
+    texts = any(column.datatype == "BYTES" for column in columns)
+    matrix: Values = np.empty((int(shape[0]), len(columns)), dtype=object if texts else np.float64)
+    for index, column in enumerate(columns):
+        if column.name not in found:
+            raise BundleError(f"a chunk of rows lacks the column {column.name!r}; it has {', '.join(names[:10])}")
+        matrix[:, index] = _known_column(column, found[column.name])
+    return matrix
+
+
+def _known_column(column: Column, vector: Values) -> Values:
+    datatype, values = _read_column(column.name, vector)
+    if (datatype == "BYTES") == (column.datatype == "BYTES"):
+        return values
+    # A column of text can be empty in one chunk, and is then read as numbers.
+    if values.dtype.kind == "f" and np.isnan(values).all():
+        return np.full(len(values), None, dtype=object)
+    kinds = ("text", "numbers") if datatype == "BYTES" else ("numbers", "text")
+    raise BundleError(f"column {column.name!r} is {kinds[0]} in a chunk of rows and {kinds[1]} in X")
+
+
 def _vectors(data: Any, width: int) -> tuple[list[str], list[Values]]:
     """Names and values of the columns."""
     if isinstance(data, np.ndarray):

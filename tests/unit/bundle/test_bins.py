@@ -2,16 +2,27 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serin_bundle.edges import quantile_edges
+from serin_bundle.features import FeatureTally, plan_features
 from serin_bundle.folds import OutOfFold
-from serin_bundle.profile import build_profile, category_feature, numeric_feature, quantile_edges
+from serin_bundle.profile import build_profile
 from serin_bundle.table import read_table
-from serin_contract.profile import BINS_MAX, CATEGORIES_MAX
+from serin_contract.profile import BINS_MAX, CATEGORIES_MAX, CategoryFeature, Feature, NumericFeature
+
+
+def features(data: Any) -> list[Feature]:
+    table = read_table(data)
+    tally = FeatureTally(plan_features(table), table.columns)
+    tally.add(table.matrix)
+    return tally.features()
+
 
 columns = st.lists(
     st.one_of(st.just(math.nan), st.floats(-1e6, 1e6), st.integers(0, 3).map(float)), min_size=1, max_size=400
@@ -20,7 +31,8 @@ columns = st.lists(
 
 @given(columns)
 def test_training_rows_fall_in_the_bins_of_the_contract(values: list[float]) -> None:
-    feature = numeric_feature("a", np.array(values))
+    [feature] = features(np.array([values]).T)
+    assert isinstance(feature, NumericFeature)
     expected = [0.0] * feature.bins
     for value in values:
         expected[-1 if math.isnan(value) else bisect_right(feature.edges, value)] += 1
@@ -33,7 +45,10 @@ def test_training_rows_fall_in_the_bins_of_the_contract(values: list[float]) -> 
 EDGES = {
     "ten bins of many rows": (np.arange(1000.0), 9),
     "five bins of 178 rows": (np.arange(178.0), 4),
-    "one bin of few rows": (np.arange(59.0), 0),
+    "two bins of fifty rows": (np.arange(50.0), 1),
+    "one bin of fewer rows": (np.arange(29.0), 0),
+    "ten bins of ten values": (np.arange(1000.0) % 10, 9),
+    "a bin of the zeros, and of the rest": (np.where(np.arange(1000) < 700, 0.0, np.arange(1000.0)), 8),
     "two bins of a yes and a no": (np.array([0.0, 1.0] * 200), 1),
     "one bin of a constant": (np.ones(300), 0),
     "no bins of nothing": (np.empty(0), 0),
@@ -48,7 +63,8 @@ def test_there_are_edges_for(name: str) -> None:
 
 def test_the_most_frequent_texts_have_a_bin_of_their_own() -> None:
     values = [f"t{index:02}" for index in range(25) for _ in range(30 - index)] + [None] * 3
-    feature = category_feature("shade", values)
+    [feature] = features(np.array([values], dtype=object).T)
+    assert isinstance(feature, CategoryFeature)
     assert feature.categories == [f"t{index:02}" for index in range(CATEGORIES_MAX)]
     assert feature.counts[-2:] == [sum(30 - index for index in range(20, 25)), 3]
     assert sum(feature.counts) == len(values)
