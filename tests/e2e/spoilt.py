@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.svm import SVC
+from tests.e2e import faults
 from tests.support import bundles
 from tests.support.stories import Models
 
@@ -31,7 +32,7 @@ LATE = "digits/late"
 
 
 def prepare(directory: Path) -> Models:
-    """Train and package all of them."""
+    """Train and package all of them, those of the table of verdicts among them."""
     made = demo.prepare(directory)
     data = demo.read_data()
     model = SVC(C=5.0, gamma=0.001).fit(data.train_rows, data.train_labels)
@@ -40,6 +41,7 @@ def prepare(directory: Path) -> Models:
     _package(directory / STRICT, SVC(gamma=0.001).fit(wider, data.train_labels), wider, data.train_labels)
     bundles.lie_in_golden_rows(bundles.copy(directory / BETTER_STILL, directory / LYING))
     bundles.damage(bundles.copy(directory / BETTER_STILL, directory / DAMAGED))
+    faults.package_all(directory)
     directory.chmod(0o755)
     return Models(directory, made.rows, made.labels)
 

@@ -233,9 +233,9 @@ class Place:
         """Callers who ask at this rate and tell the truth a little later, until the block ends."""
         wrap = self.cluster.inside_command if self.cluster.mode == "netns" else None
         url = self.cluster.gateway_url_inside if wrap else self.cluster.gateway_url
-        delay = settings.pop("label_delay", (0.3, 1.0))
+        delay, rows = settings.pop("label_delay", (0.3, 1.0)), settings.pop("rows", self.models.rows)
         load = Load(
-            url, self.host, self.models.rows, self.models.labels, rate,
+            url, self.host, rows, self.models.labels, rate,
             model=NAME, wrap=wrap, label_delay=delay, **settings,
         )  # fmt: skip
         try:

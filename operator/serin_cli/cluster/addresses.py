@@ -11,3 +11,7 @@ API_PORT = 6443
 GATEWAY_PORT = 8000
 GATEWAY_NODE_PORT = 30080
 HOST = "127.0.0.1"
+PROMETHEUS_PORT = 9090
+"""Of the node: where custom gates ask a Prometheus, if somebody runs one there."""
+DOCUMENTS_PORT = 9091
+"""Of the node: where they read JSON documents, likewise."""

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from serin_cli.cluster import addresses
 from serin_cli.cluster.access import Cluster
 from serin_cli.cluster.chart import install_chart
 from serin_cli.cluster.errors import ClusterError
@@ -33,7 +34,7 @@ def install(cluster: Cluster, progress: Progress, *, fresh: bool) -> None:
             forget_other_tags(cluster.paths, image)
     with progress.stage("Operator") as stage:
         stage.say("installing the chart")
-        values = chart_values(images)
+        values = chart_values(images) | _sources(cluster)
         try:
             install_chart(cluster, root / "charts" / "serin", NAMESPACE, values, timeout=READY_SECONDS)
         except ClusterError as error:
@@ -62,6 +63,15 @@ def chart_values(images: dict[str, Image]) -> dict[str, Any]:
         "image": {"repository": repository, "tag": tag, "pullPolicy": "IfNotPresent"},
         "serving": {"image": serving},
     }
+
+
+def _sources(cluster: Cluster) -> dict[str, Any]:
+    """Return where custom gates may ask: programs of a developer's beside the node, which is no real network's."""
+    if cluster.mode != "netns":
+        return {}
+    prometheus = f"http://{addresses.NODE}:{addresses.PROMETHEUS_PORT}"
+    documents = f"{addresses.NODE}:{addresses.DOCUMENTS_PORT}"
+    return {"customGates": {"prometheusUrl": prometheus, "hosts": [documents]}}
 
 
 def _what_pods_say(cluster: Cluster) -> str:
