@@ -201,12 +201,9 @@ def _numbers(case: _Case) -> Finding:
     if not judged.any():
         return replace(case.finding, log10_e=evidence, features=_shown_own(case, case.own.judged))
     passing = _passing(case)
-    n = between.passing.samples[judged]
-    widths = between.axis.layout.widths[judged].astype(np.float64)
-    smallest = [
-        bin_formulas.smallest_psi(float(samples), float(bins), _log_e_needed(case))
-        for samples, bins in zip(n, widths, strict=True)
-    ]
+    fewest = float(between.passing.samples[judged].min())
+    most_bins = float(between.axis.layout.widths[judged].max())
+    smallest = bin_formulas.smallest_psi(fewest, most_bins, _log_e_needed(case))
     worst = int(np.argmax(np.where(judged, between.psi, -1.0)))
     return replace(
         case.finding,
@@ -215,7 +212,7 @@ def _numbers(case: _Case) -> Finding:
         bound=_finite(float((passing + _widths(case))[judged].max())),
         needed=_needed(case),
         log10_e=evidence,
-        smallest_drop=_finite(max(smallest)) if case.look.share > 0.0 else None,
+        smallest_drop=_finite(smallest) if case.look.share > 0.0 else None,
         features=_shown_between(case, judged),
     )
 

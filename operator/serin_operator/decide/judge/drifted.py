@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from serin_contract.profile import Feature, NumericFeature, Profile
-from serin_operator.decide.judge import apart, bin_formulas, binned
+from serin_operator.decide.judge import bin_formulas, binned
 from serin_operator.decide.judge.bin_formulas import Flags, Floats, Layout, Pair
 from serin_operator.decide.judge.binned import BinEvidence, CohortBins
 from serin_operator.decide.judge.formulas import WEIGHT_MIN
@@ -63,7 +63,7 @@ def axis(profile: Profile, part: Part) -> Axis | None:
         )
     if not profile.features:
         return None
-    counts = np.concatenate([np.array(feature.counts, dtype=np.float64) for feature in profile.features])
+    counts = np.array([count for feature in profile.features for count in feature.counts], dtype=np.float64)
     return Axis(
         part,
         tuple(feature.name for feature in profile.features),
@@ -195,7 +195,7 @@ def proof(values: Sequence[Floats], *, sticky: bool) -> Proof:
     """The processes with their parts of the budget: all of it for one, 1/(j(j+1)) for the j-th cohort."""
     if not sticky:
         return Proof(tuple((0.0, value) for value in values))
-    return Proof(tuple((apart.log_weight(order), value) for order, value in enumerate(values, start=1)))
+    return Proof(tuple((formulas.log_weight(order), value) for order, value in enumerate(values, start=1)))
 
 
 def between(
