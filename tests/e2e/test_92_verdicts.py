@@ -115,7 +115,7 @@ def test_values_missing_that_the_candidate_was_not_trained_without_are_a_schema_
     place.serves(GAPPY)
     with place.load(RATE, rows=rows):
         row = Row(place, COMPLETE, {"schema": {"maxViolations": 0.05}})
-        state = row.is_taken_back_by("schema", "MoreViolations")
+        state = row.is_taken_back_by("schema", "OutsideTraining")
     assert state.gate("schema")["features"][0]["name"] == faults.GAP_FEATURE
 
 
@@ -132,7 +132,7 @@ def test_a_slow_model_loses_by_latency(place: Place) -> None:
     """It answers right, and ten times as late as it may."""
     place.serves(SOUND)
     with place.load(RATE / 4):
-        Row(place, SLOW, {"latency": {"quantile": 0.9, "max": "60ms"}}).is_taken_back_by("latency", "SlowerThanMax")
+        Row(place, SLOW, {"latency": {"quantile": 0.9, "max": "60ms"}}).is_taken_back_by("latency", "SlowerThanStable")
 
 
 @beside_others("verdict-labels")

@@ -109,6 +109,8 @@ def _told_of_pods(place: Place, file: Path) -> Iterator[None]:
     finally:
         _stop(process)
         thread.join(5)
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def _await_ready(cluster: Cluster, process: subprocess.Popen[bytes]) -> None:
