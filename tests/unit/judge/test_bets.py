@@ -30,7 +30,7 @@ def log_e(seed: int, looks: int, shift: float) -> float:
 
 def test_half_a_standard_deviation_is_proven_by_a_hundred_requests():
     found = [log_e(seed, 20, 0.5) for seed in range(60)]
-    assert np.median(found) > 5.5, "about ln 250; the shares of all bins alone would bring 1"
+    assert np.median(found) > 5.5, "about ln 250; the shares of all bins alone would bring half of it"
 
 
 def test_a_gross_shift_is_proven_at_the_third_look():
