@@ -126,7 +126,8 @@ class FeatureBinner:
                 if reading is not None:
                     read.setdefault(reading, []).append(feature)
         own = dict(zip(columns.readings(profiles[0]), profiles[0].features, strict=True))
-        for reading, features in read.items():
+        # The columns' own numbers first, as they are read together.
+        for reading, features in sorted(read.items(), key=lambda item: item[0].of != "value"):
             self._add(reading, features, own.get(reading))
         self._prepare()
         self.tallies = [self._bins(profile, columns) for profile in profiles]

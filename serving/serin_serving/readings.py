@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -56,34 +57,38 @@ def numbers(matrix: Matrix, readings: list[Reading]) -> Matrix:
 
     Args:
         matrix: rows of shape [n, d] as the model was fed them.
-        readings: quantities that are numbers.
+        readings: quantities that are numbers, the columns' own first.
     """
-    if all(reading.of == "value" for reading in readings):
-        # Column by column, so that what is done with one column runs along many rows.
-        return np.ascontiguousarray(matrix[:, [reading.columns[0] for reading in readings]].T, dtype=np.float64)
+    columns = [reading.columns[0] for reading in readings if reading.of == "value"]
+    # Column by column, so that what is done with one column runs along many rows.
+    values = np.ascontiguousarray(matrix[:, columns].T, dtype=np.float64)
+    if len(columns) == len(readings):
+        return values
     found = np.empty((len(readings), len(matrix)))
-    for place, reading in enumerate(readings):
-        found[place] = _number(matrix, reading)
+    found[: len(columns)] = values
+    for place, reading in enumerate(readings[len(columns) :], start=len(columns)):
+        if reading.of == "length":
+            found[place] = _lengths(matrix[:, reading.columns[0]].tolist())
+        else:
+            own = values if list(reading.columns) == columns else matrix[:, list(reading.columns)].T.astype(np.float64)
+            found[place] = _row_scalar(own, norm=reading.of == "norm")
     return found
 
 
-def _number(matrix: Matrix, reading: Reading) -> Matrix:
-    if reading.of == "value":
-        return matrix[:, reading.columns[0]].astype(np.float64)
-    if reading.of == "length":
-        texts = matrix[:, reading.columns[0]].tolist()
-        return np.array([np.nan if text is None else len(text) for text in texts], dtype=np.float64)
-    return _row_scalar(matrix[:, list(reading.columns)].astype(np.float64), norm=reading.of == "norm")
+def _lengths(texts: list[str | None]) -> list[float]:
+    return [math.nan if text is None else len(text) for text in texts]
 
 
-def _row_scalar(numbers: Matrix, *, norm: bool) -> Matrix:
-    """As the contract's row_scalar, of many rows."""
-    known = ~np.isnan(numbers)
-    counts = known.sum(axis=1)
+def _row_scalar(values: Matrix, *, norm: bool) -> Matrix:
+    """As the contract's row_scalar, of many rows: shape [d, n] in, [n] out."""
+    counts: Matrix | int = len(values)
+    missing = np.isnan(values)
+    if missing.any():
+        counts = len(values) - missing.sum(axis=0)
+        values = np.where(missing, 0.0, values)
     # Numbers beyond all range make infinity, and opposite infinities no mean: both are counted as such.
     with np.errstate(over="ignore", invalid="ignore"):
-        values = np.where(known, numbers, 0.0)
-        found = np.sqrt((values * values).sum(axis=1)) if norm else values.sum(axis=1) / np.maximum(counts, 1)
-        mantissa, exponent = np.frexp(np.where(counts > 0, found, np.nan))
+        found = np.sqrt(np.einsum("ij,ij->j", values, values)) if norm else values.sum(axis=0) / np.maximum(counts, 1)
+        mantissa, exponent = np.frexp(np.where(np.equal(counts, 0), np.nan, found))
         rounded: Matrix = np.ldexp(np.rint(mantissa * 2**24), exponent - 24)
     return rounded
