@@ -14,6 +14,7 @@ from serin_operator.decide.judge.evidence import Evidence
 from serin_operator.decide.observation import Observation
 from serin_operator.errors import ApiError
 from serin_operator.observe.cluster import Observer, OwnKeys
+from serin_operator.observe.custom import Addresses, CustomSources
 from serin_operator.observe.held import HeldEvidence
 from serin_operator.observe.pods import Poller
 from serin_operator.runtime.kube import Kube
@@ -245,3 +246,26 @@ async def test_evidence_is_restored_from_the_revision(api: FakeApi, observer: Ob
     assert restored is not None
     assert (restored.candidate, restored.stable) == ("m-2", "m-1")
     held.keep_only([])
+
+
+async def test_the_sources_of_custom_gates_are_asked_in_the_background_while_a_step_runs(
+    api: FakeApi, held: HeldEvidence
+) -> None:
+    metrics, sources = Metrics(), CustomSources(Addresses(), now=lambda: 40.0)
+    spec = SPEC | {"gates": {"custom": [{"name": "rate", "query": "vector(1)", "min": 1}]}}
+    candidate = {"revision": "m-2", "trialStartedAt": "2026-11-01T00:00:00Z", "cohort": "m-2.1.x"}
+    item = {"apiVersion": "serin.dev/v1alpha1", "kind": "ModelDeployment", "metadata": {"name": "m"}, "spec": spec}
+    async with serving(api) as client, aiohttp.ClientSession() as session:
+        kube = Kube(client(), metrics, lambda: 10.0)
+        poller = Poller(session, metrics.poll_errors, lambda _: "http://127.0.0.1:9")
+        asking = Observer(kube, poller, held, "image:1", lambda uid: OwnKeys(uid, True), lambda: 50.0, sources=sources)
+        for started, asked in (({}, False), ({"stepStartedAt": "2026-11-01T00:00:10Z"}, True)):
+            status = {"stable": {"revision": "m-1"}, "candidate": candidate | started}
+            api.put("modeldeployments", {**item, "status": status})
+            assert (await seen_by(asking)).custom == (), "the first answer is not waited for"
+            answers = (await seen_by(asking)).custom
+            assert [(answer.gate, answer.asked_at, answer.value) for answer in answers] == (
+                [("custom/rate", 40.0, None)] if asked else []
+            )
+        await kube.close()
+    await sources.close()
