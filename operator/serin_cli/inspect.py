@@ -10,7 +10,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from serin_bundle import BundleReport
-    from serin_contract.profile import Feature
+    from serin_contract.profile import Feature, Profile
 
 
 @click.command()
@@ -79,8 +79,31 @@ def _profile_lines(report: BundleReport) -> list[str]:
             f"feature   {feature.name} ({datatypes.get(feature.name, '?')}): {_bins(feature)}"
             for feature in report.profile.features
         ),
-        f"answers   {report.profile.prediction.bins} bins over {report.profile.rows} rows",
+        f"answers   {report.profile.prediction.bins} bins over {sum(report.profile.prediction.counts):.0f} rows",
+        f"shows     {shown_words(report.profile)}",
+        *_clip_lines(report.profile),
     ]
+
+
+def shown_words(profile: Profile) -> str:
+    """What drift the profile can show, and which features show none, in a sentence."""
+    from serin_bundle.profile import psi_smallest
+
+    found = {feature.name: psi_smallest(feature.counts) for feature in profile.features}
+    shown = {name: psi for name, psi in found.items() if psi is not None}
+    blind = [name for name, psi in found.items() if psi is None]
+    words = f"no drift of a feature: {profile.rows} rows fill one bin"
+    if shown:
+        worst = max(shown, key=lambda name: shown[name])
+        words = f"a PSI of {shown[worst]:.2g} or more in each feature (least well {worst}), of {profile.rows} rows"
+        if blind:
+            words += f"; nothing of {', '.join(blind[:5])}{' and others' if len(blind) > 5 else ''}, in one bin each"
+    answers = psi_smallest(profile.prediction.counts)
+    return words + ("; nothing of the answers" if answers is None else f"; of {answers:.2g} or more in the answers")
+
+
+def _clip_lines(profile: Profile) -> list[str]:
+    return [] if profile.error_clip is None else [f"clip      absolute errors count up to {profile.error_clip:.4g}"]
 
 
 def _value(value: object) -> str:

@@ -11,10 +11,12 @@ from serin_cli.cluster.commands import cluster
 from serin_cli.cluster.errors import ClusterError
 from serin_cli.crds import crds
 from serin_cli.demo.command import demo
+from serin_cli.drift import drift
 from serin_cli.explain.command import explain
 from serin_cli.inspect import inspect
 from serin_cli.package import package
 from serin_cli.replay.command import replay
+from serin_cli.simulate.command import simulate
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -28,12 +30,14 @@ def serin() -> None:
       serin demo                       a good model goes live, a bad one comes back
       serin package --help             make a bundle from a model and its training data
       serin inspect BUNDLE             see what a bundle holds and whether it is whole
+      serin drift REFERENCE LIVE       how far rows of one file lie from those of another
       serin explain NAME               why the gates say what they say, and how long they will take
       serin replay RECORDS             decide again what the operator recorded, also by other gates
+      serin simulate --help            try gates on recent traffic before anything is rolled out
     """
 
 
-for command in (cluster, crds, demo, explain, inspect, package, replay):
+for command in (cluster, crds, demo, drift, explain, inspect, package, replay, simulate):
     serin.add_command(command)
 
 

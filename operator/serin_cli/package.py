@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from serin_cli.inspect import shown_words
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -47,6 +49,12 @@ _PICKLES = (".joblib", ".pkl", ".pickle")
     help="Rows that a server must answer right before it gets ready.",
 )
 @click.option(
+    "--profile-data",
+    "profile_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="All training rows, CSV or Parquet, where --data is a random sample of them; read in chunks.",
+)
+@click.option(
     "--allow-pickle",
     is_flag=True,
     help="Load a pickle. It can run any code as you: only for a file that you wrote yourself.",
@@ -59,6 +67,7 @@ def package(
     name: str | None,
     task: Literal["classification", "regression"] | None,
     golden_rows: int,
+    profile_file: Path | None,
     allow_pickle: bool,
 ) -> None:
     """Make a bundle: the model, what its training data looked like, and proof that it works.
@@ -73,19 +82,32 @@ def package(
       serin inspect bundles/wine-7
     """  # noqa: D301 — click reads the escape
     # scikit-learn takes a second to import; `serin --help` should not.
-    from serin_bundle import BundleError
+    from serin_bundle import BundleError, inspect
     from serin_bundle import package as make
 
     try:
         model = _load(model_file, allow_pickle=allow_pickle)
         names, X, y = read_csv(data_file, target, model)  # noqa: N806
-        made = make(model, X, y, out, name=name or out.name, feature_names=names, task=task, golden_rows=golden_rows)
+        made = make(
+            model,
+            X,
+            y,
+            out,
+            name=name or out.name,
+            feature_names=names,
+            task=task,
+            golden_rows=golden_rows,
+            profile_rows=profile_file,
+        )
+        profile = inspect(made.path).profile
     except BundleError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{made.path}")
     click.echo(f"digest   {made.digest}")
     for metric, value in made.metrics.items():
         click.echo(f"{metric:<8} {value:.4f}" if isinstance(value, float) else f"{metric:<8} {value}")
+    if profile is not None:
+        click.echo(f"shows    {shown_words(profile)}")
 
 
 def read_csv(path: Path, target: str, model: Any) -> tuple[list[str], NDArray[Any], NDArray[Any]]:

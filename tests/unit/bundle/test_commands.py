@@ -41,10 +41,18 @@ def test_a_bundle_is_made_and_looked_at(work: Path) -> None:
     code, output = run(work, "wine.skops")
     assert code == 0
     assert "accuracy 0.98" in output
+    assert "shows    a PSI of 0.075 or more in each feature" in output
     shown = CliRunner().invoke(inspect, [str(work / "wine-7")])
     assert shown.exit_code == 0
-    for part in ("name      wine-7", "classes   0, 1, 2", "alcohol (FP64): 6 bins", "every file is the recorded one"):
+    for part in (
+        "name      wine-7",
+        "classes   0, 1, 2",
+        "alcohol (FP64): 6 bins",
+        "every file is the recorded one",
+        "of 178 rows; of 0.",
+    ):
         assert part in shown.output
+    assert "of 178 rows; of 0.052 or more in the answers" in shown.output
 
 
 def test_json_holds_everything(work: Path) -> None:
@@ -69,6 +77,14 @@ def test_a_pickle_is_loaded_only_when_asked_for(work: Path) -> None:
     assert code == 1
     assert "--allow-pickle" in output
     assert run(work, "wine.joblib", "--allow-pickle")[0] == 0
+
+
+def test_the_profile_can_be_of_more_rows(work: Path) -> None:
+    lines = (work / "wine.csv").read_text().splitlines()
+    (work / "all.csv").write_text("\n".join([*lines, *lines[1:]]) + "\n")
+    code, output = run(work, "wine.skops", "--profile-data", str(work / "all.csv"))
+    assert code == 0
+    assert "of 356 rows" in output
 
 
 def test_a_missing_target_is_named(work: Path) -> None:
