@@ -98,6 +98,7 @@ class Story:
             failed=round(s["failed"]),
             latency=[0, 0, requests - slow, *[0] * (len(LATENCY_BOUNDS_SECONDS) - 4), slow, 0],
             labels={"wine-b": LabelCounts(s["labelled"], s["correct"], s["error"], s["error"] ** 2 / 1e3)},
+            error_clip=10.0,
             own_bins=BinCounts(hash_, [*s["age"], *s["size"]], [s["requests"] / 2, s["requests"] / 2]),
             quality=QualityCounts(hash_, s["requests"], [s["missing"], 0.0], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]),
         )

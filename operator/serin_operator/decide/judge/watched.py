@@ -75,6 +75,8 @@ class WatchEvidence:
     """Bins and quality by the hour and by the day."""
     pods: Mapping[str, PodCounts] = field(default_factory=dict)
     """By pod UID."""
+    error_clip: float | None = None
+    """Of a regressor: the largest at which its pods clipped an error; None where no label came."""
     refused: int = 0
     """Counters that could not be true and were left out."""
 
@@ -105,7 +107,9 @@ def absorb(evidence: WatchEvidence, answers: Iterable[PodStats], now: float, pre
     """
     pods = _remembered(evidence, present)
     scalars, vectors, refused = NO_SCALARS, Vectors(), evidence.refused
+    clip = evidence.error_clip
     for stats in sorted(answers, key=lambda answer: (answer.pod_uid, answer.started_at)):
+        clip = _clip(evidence, stats, clip)
         counts, grown, wrong = _news(evidence, pods.get(stats.pod_uid), stats)
         refused += wrong
         if counts is not None:
@@ -121,9 +125,21 @@ def absorb(evidence: WatchEvidence, answers: Iterable[PodStats], now: float, pre
         labels=trail_grown(evidence.labels, _labels(scalars), now, LABELS_SMALLEST, LABELS_MOST),
         slots=slots_grown(evidence.slots, vectors, now),
         pods=pods,
+        error_clip=clip,
         refused=refused,
     )
     return evidence if added == evidence else added
+
+
+def _is_mine(evidence: WatchEvidence, cohort: str) -> bool:
+    return cohort.startswith(f"{PREFIX}{evidence.revision}.") and nonce_of(cohort) == evidence.nonce
+
+
+def _clip(evidence: WatchEvidence, stats: PodStats, known: float | None) -> float | None:
+    """The largest is cautious: a loss is an error as a part of it."""
+    said = [cohort.error_clip for name, cohort in stats.cohorts.items() if _is_mine(evidence, name)]
+    clips = [clip for clip in (known, *said) if clip is not None and math.isfinite(clip) and clip > 0.0]
+    return max(clips, default=None)
 
 
 def _remembered(evidence: WatchEvidence, present: Collection[str]) -> dict[str, PodCounts]:
@@ -151,7 +167,7 @@ def _news(
         counts = PodCounts(stats.started_at, {}, ended)
     known, fresh, refused = dict(counts.counters), [], 0
     for name, cohort in stats.cohorts.items():
-        if not name.startswith(f"{PREFIX}{evidence.revision}.") or nonce_of(name) != evidence.nonce:
+        if not _is_mine(evidence, name):
             continue
         now, last = _counters(evidence.revision, stats.revision, cohort), known.get(name, Counters())
         if now == last:

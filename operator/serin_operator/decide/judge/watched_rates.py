@@ -83,9 +83,11 @@ def judge_accuracy(look: WatchLook, gate: AccuracyPolicy) -> Finding:
 
 def judge_regression_error(look: WatchLook, gate: RegressionErrorPolicy) -> Finding:
     """The clipped error against what was proven, raised by `maxRise`; as a share of the clip it lies from 0 to 1."""
-    proven, clip = look.proven.get(gate.name), look.profile.error_clip if look.profile is not None else None
-    if proven is None or clip is None or clip <= 0.0:
+    proven, clip = look.proven.get(gate.name), look.evidence.error_clip
+    if proven is None:
         return _nothing_proven(gate.name)
+    if clip is None:
+        return Finding("NoData", GateReason.NoLabels, "no labels have been counted in this watch yet")
     power, place = (2, 3) if gate.metric == "rmse" else (1, 2)
     scale = clip**power
     return _answer(

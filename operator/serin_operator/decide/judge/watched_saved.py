@@ -44,6 +44,7 @@ def dump(evidence: WatchEvidence, now: float) -> dict[str, Any]:
             ]
             for uid, counts in evidence.pods.items()
         },
+        "errorClip": evidence.error_clip,
         "refused": evidence.refused,
     }
 
@@ -91,6 +92,7 @@ def _restored(saved: Mapping[str, Any], revision: str, nonce: str) -> WatchEvide
             tuple(Slot(int(row[0]), _vectors(row[1:])) for row in saved["days"]),
         ),
         pods=pods,
+        error_clip=_sums([saved["errorClip"]])[0] if saved["errorClip"] is not None else None,
         refused=int(saved["refused"]),
     )
 
