@@ -6,12 +6,12 @@ from typing import Literal
 
 from serin_operator.api.deployment import GateStatus
 from serin_operator.decide.draft import Draft, Situation
-from serin_operator.decide.gate_policies import DATA_DRIFT, PREDICTION_DRIFT
-from serin_operator.decide.judge.reasons import GateReason
+from serin_operator.decide.gate_policies import DATA_DRIFT, PREDICTION_DRIFT, SCHEMA
+from serin_operator.decide.judge.reasons import SHARED, GateReason
 from serin_operator.decide.plan import Event
 
-NAMES = (DATA_DRIFT, PREDICTION_DRIFT)
-MOVED = (GateReason.SharedDrift, GateReason.OffProfile, GateReason.OffProfileBriefly)
+NAMES = (DATA_DRIFT, PREDICTION_DRIFT, SCHEMA)
+MOVED = (*SHARED, GateReason.OffProfile, GateReason.OffProfileBriefly)
 """Reasons of a trial's and of a watch's gates that say it of the world."""
 RETRAIN = "retrain on recent data and apply the new bundle, or set verdicts.onSharedDrift"
 
@@ -42,11 +42,11 @@ def drift_events(situation: Situation, draft: Draft) -> tuple[Event, ...]:
     """A warning when a gate begins to see that both arms have left their training data."""
     known = {gate.name for gate in situation.seen.status.gates if _is_shared(gate)}
     return tuple(
-        Event("Warning", "SharedDrift", f"{gate.name}: {gate.message}", "Judge")
+        Event("Warning", gate.reason, f"{gate.name}: {gate.message}", "Judge")
         for gate in draft.gates
         if _is_shared(gate) and gate.name not in known
     )
 
 
 def _is_shared(gate: GateStatus) -> bool:
-    return gate.reason == GateReason.SharedDrift
+    return gate.reason in SHARED

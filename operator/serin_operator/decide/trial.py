@@ -14,7 +14,7 @@ from serin_operator.decide.judge import evidence as evidences
 from serin_operator.decide.judge import shadowed
 from serin_operator.decide.judge.evidence import Evidence
 from serin_operator.decide.judge.look import Look
-from serin_operator.decide.judge.reasons import GateReason
+from serin_operator.decide.judge.reasons import SHARED
 from serin_operator.decide.plan import RevisionReport
 from serin_operator.decide.routing import Split
 
@@ -109,7 +109,7 @@ class Trial:
 
     def held(self, where: str, gate: GateStatus) -> Draft:
         """A draft that keeps the weight because of a gate; an event tells of it once."""
-        shared = gate.reason == GateReason.SharedDrift
+        shared = gate.reason in SHARED
         reason = gate.reason if shared else gate.verdict
         draft = self.draft(Phase.Holding, reason, f"{where}, held by {gate.name}: {gate.message}")
         if shared or self.situation.seen.status.phase == Phase.Holding:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from serin_operator.api.deployment import GateStatus, Phase
 from serin_operator.decide import confirmation, drawing, endings, timestamps
 from serin_operator.decide.draft import WAIT_SECONDS, Draft
-from serin_operator.decide.judge.reasons import GateReason
+from serin_operator.decide.judge.reasons import SHARED
 from serin_operator.decide.routing import noun
 from serin_operator.decide.trial import Trial
 
@@ -169,7 +169,7 @@ def holds(trial: Trial) -> Draft | None:
     last = trial.candidate.step == len(trial.situation.policy.steps) - 1
     blocking = [gate for gate in trial.gates if gate.mode == "Enforce" and _blocks(gate, last)]
     split = trial.candidate.split
-    drifting = next((gate for gate in blocking if gate.reason == GateReason.SharedDrift), None)
+    drifting = next((gate for gate in blocking if gate.reason in SHARED), None)
     if drifting is not None:
         return trial.held(where, drifting)
     if left > 0:
@@ -208,7 +208,7 @@ def _lags(trial: Trial) -> bool:
 
 def _blocks(gate: GateStatus, last: bool) -> bool:
     """Missing data and a world that has moved hold every step; the last one is left on a Pass alone."""
-    shared = gate.reason == GateReason.SharedDrift
+    shared = gate.reason in SHARED
     return shared or gate.verdict in ("NoData", "Error") or (last and gate.verdict != "Pass")
 
 

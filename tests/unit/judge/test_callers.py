@@ -11,8 +11,8 @@ import pytest
 from tests.unit.judge.build import answer, judged, policy, served
 
 from serin_contract import callers
-from serin_operator.decide.judge import apart
 from serin_operator.decide.judge import evidence as evidences
+from serin_operator.decide.judge import formulas
 from serin_operator.decide.judge.evidence import Evidence
 from serin_operator.decide.judge.sums import ArmCounts, CohortEvidence
 from serin_operator.decide.policy import Policy
@@ -112,7 +112,7 @@ def test_a_candidate_that_is_worse_is_found_by_one_cohort_alone() -> None:
 
 
 def test_the_weights_of_cohorts_never_sum_to_more_than_one() -> None:
-    total = math.fsum(math.exp(apart.log_weight(order)) for order in range(1, 2000))
+    total = math.fsum(math.exp(formulas.log_weight(order)) for order in range(1, 2000))
     assert 0.999 < total < 1.0
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import math
 import random
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec import structs
 from tests.unit.judge.build import COHORT, answer, both, policy, served
 
 from serin_contract.stats import CohortStats, LabelCounts, PodStats
@@ -203,29 +201,10 @@ def test_without_a_dump_the_sums_come_back_whole_and_the_e_process_starts_at_one
     assert again.log_e("accuracy") == 0.0
 
 
-def test_a_dump_from_before_callers_were_counted_is_read_and_counts_them_once():
-    early = both(served(5, candidate=(4.0, 3.0)), served(45))
-    late = tuple(
-        replace(answer, stats=structs.replace(answer.stats, cohorts={COHORT: structs.replace(cohort, callers=7)}))
-        for answer in both(served(25, candidate=(4.0, 3.0)), served(200))
-        for cohort in answer.stats.cohorts.values()
-    )
-    old = json.loads(json.dumps(evidences.dump(absorbed(early))))
-    old["format"] = 1
-    old["cohorts"] = [[*row[:3], *row[4:9], *row[11:16]] for row in old["cohorts"]]
-    for pod in old["pods"].values():
-        pod[2] = [row[:8] for row in pod[2]]
-    restored = evidences.restore(old, "c", "s")
-    assert restored == absorbed(early)
-    again = absorbed(late, began=restored)
-    assert (again.total("candidate").callers, again.total("stable").callers) == (7.0, 7.0)
-    assert again.total("candidate").requests == 25.0
-
-
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda d: d.update(format=3),
+        lambda d: d.update(format=2),
         lambda d: d.update(candidate="other"),
         lambda d: d.update(stable="other"),
         lambda d: d.pop("pods"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from serin_operator.decide.judge import apart, formulas
+from serin_operator.decide.judge import apart, coverage, formulas
 from serin_operator.decide.judge.findings import (
     PASS_ERROR,
     Finding,
@@ -27,7 +27,7 @@ from serin_operator.decide.judge.findings import (
 from serin_operator.decide.judge.formulas import Difference
 from serin_operator.decide.judge.look import Look
 from serin_operator.decide.judge.reasons import GateReason
-from serin_operator.decide.judge.sums import ArmCounts, CohortEvidence, Evidence, label_strata, matured
+from serin_operator.decide.judge.sums import ArmCounts, CohortEvidence, Evidence, label_strata
 from serin_operator.decide.policy import ACCURACY, AccuracyPolicy
 
 
@@ -48,8 +48,10 @@ class _Case:
     """Evidence that the candidate is worse than stable, as the share of the gate's wealth it holds."""
     log10_low: float
     """Likewise that its accuracy lies below `min`; that of no evidence where there is no `min`."""
-    coverage: tuple[float, float] | None
-    """Labelled share of matured predictions, candidate and stable; None where an arm has none matured."""
+    lacking: tuple[GateReason, str] | None
+    """What labels that have not come could still change, in words."""
+    here: tuple[float, float]
+    """Labels of matured predictions in the current cohort, candidate and stable."""
     finding: Finding
     """All fields but verdict, reason and message filled in."""
 
@@ -68,7 +70,9 @@ def judge_accuracy(look: Look, gate: AccuracyPolicy) -> Finding:
 def _case(look: Look, gate: AccuracyPolicy) -> _Case:
     evidence, share, current, sticky = look.evidence, look.share, look.current, look.sticky
     candidate, stable = evidence.total("candidate"), evidence.total("stable")
-    basis = apart.basis(evidence, current, sticky)
+    ripe = coverage.ripened(evidence, gate.label_delay_seconds)
+    here = ripe.cohorts.get(look.cohort) if look.cohort is not None else None
+    basis = apart.basis(ripe, here, sticky)
     difference = formulas.stratified(label_strata(evidence.cohorts.values()), gate.max_drop)
     proof = formulas.stratified(label_strata(basis), gate.max_drop)
     proven_on = apart.arms(basis)
@@ -85,7 +89,8 @@ def _case(look: Look, gate: AccuracyPolicy) -> _Case:
         basis=proven_on,
         log10_worse=worse,
         log10_low=low,
-        coverage=_coverage(candidate, stable, matured(evidence, look.now, gate.label_delay_seconds)),
+        lacking=coverage.lacking(look, gate.label_delay_seconds, gate.min_label_coverage),
+        here=_labelled(here),
         finding=Finding(
             verdict="NotYet",
             reason=GateReason.NotProven,
@@ -125,10 +130,8 @@ def _log_e_below(candidate: ArmCounts, gate: AccuracyPolicy) -> float:
     return formulas.below_log_e(expected - wrong, expected, gate.minimum or 0.0)
 
 
-def _coverage(candidate: ArmCounts, stable: ArmCounts, old: tuple[float, float]) -> tuple[float, float] | None:
-    if min(old) <= 0.0:
-        return None
-    return min(1.0, candidate.labelled / old[0]), min(1.0, stable.labelled / old[1])
+def _labelled(cohort: CohortEvidence | None) -> tuple[float, float]:
+    return (cohort.candidate.labelled, cohort.stable.labelled) if cohort is not None else (0.0, 0.0)
 
 
 def _accuracy(arm: ArmCounts) -> float | None:
@@ -178,7 +181,7 @@ def _not_yet(case: _Case) -> Finding | None:
     if gate.minimum is not None and pooled is not None and pooled < gate.minimum:
         message = f"accuracy {pooled:.3f} lies under the minimum of {gate.minimum:.3f}, {words}"
         return _answer(case, "NotYet", GateReason.UnderMinimum, message)
-    here = (current.candidate.labelled, current.stable.labelled)
+    here = case.here
     if too_few(*here, case.basis[0].labelled, case.basis[1].labelled):
         message = f"{_compared(case)}; {here[0]:.0f} and {here[1]:.0f} labels in this cohort are too few"
         return _answer(case, "NotYet", GateReason.TooFewSamples, message)
@@ -190,16 +193,10 @@ def _not_yet(case: _Case) -> Finding | None:
 
 def _immature(case: _Case) -> Finding | None:
     """Whether labels that have not come could still change the answer."""
-    if case.coverage is None:
-        message = f"{_compared(case)}; no prediction is older than labelDelay yet"
-        return _answer(case, "NotYet", GateReason.LabelsPending, message)
-    if min(case.coverage) >= case.gate.min_label_coverage:
+    if case.lacking is None:
         return None
-    message = (
-        f"{_compared(case)}; labels cover {case.coverage[0]:.0%} of the candidate's predictions and "
-        f"{case.coverage[1]:.0%} of stable's, {case.gate.min_label_coverage:.0%} are asked for"
-    )
-    return _answer(case, "NotYet", GateReason.LabelsMissing, message)
+    reason, words = case.lacking
+    return _answer(case, "NotYet", reason, f"{_compared(case)}; {words}")
 
 
 def _pass(case: _Case) -> Finding:

@@ -11,26 +11,16 @@ of all, and lies below that mean by less than a factor of the number of cohorts.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 from serin_operator.decide.judge import formulas
 from serin_operator.decide.judge.sums import ArmCounts, CohortEvidence, Evidence, together
 
 
-def log_weight(order: int) -> float:
-    """The natural log of 1/(j(j+1)) for the j-th cohort, counted from 1: these sum to 1 over however many cohorts come.
-
-    How many there will be is not known when a trial begins, since a changed policy or a repaired route opens one
-    more. The first, in which a bad candidate is to be found with the fewest callers, holds half.
-    """
-    return -math.log(order * (order + 1))
-
-
 def strongest(evidence: Evidence, log_e_of: Callable[[CohortEvidence], float]) -> float:
     """The strongest of the cohorts' weighted e-values, as natural log; that of no evidence where there is no cohort."""
     ordered = sorted(evidence.cohorts.items(), key=lambda item: (item[1].opened_at, item[0]))
-    weighted = (log_e_of(cohort) + log_weight(order) for order, (_, cohort) in enumerate(ordered, start=1))
+    weighted = (log_e_of(cohort) + formulas.log_weight(order) for order, (_, cohort) in enumerate(ordered, start=1))
     return max(weighted, default=formulas.LOG_SMALLEST)
 
 

@@ -16,10 +16,9 @@ from typing import Literal
 import numpy as np
 
 from serin_contract.profile import Feature, NumericFeature, Profile
-from serin_operator.decide.judge import bin_formulas, binned
+from serin_operator.decide.judge import bin_formulas, binned, formulas
 from serin_operator.decide.judge.bin_formulas import Flags, Floats, Layout, Pair
 from serin_operator.decide.judge.binned import BinEvidence, CohortBins
-from serin_operator.decide.judge.formulas import WEIGHT_MIN
 
 PREDICTION = "prediction"
 """Stands where a feature's name does in what is said of the answers."""
@@ -182,7 +181,7 @@ def own(
 def _weighed(counts: Sequence[Floats], mix: Sequence[float], where: Layout) -> Floats:
     """The counts under another mix of cohorts, summing to their effective size (Σm)² / Σ(m²/n)."""
     sums = [(m, float(where.sums(one).max()), one) for m, one in zip(mix, counts, strict=True)]
-    kept = [(m, n, one) for m, n, one in sums if min(m, n) > WEIGHT_MIN]
+    kept = [(m, n, one) for m, n, one in sums if min(m, n) > formulas.WEIGHT_MIN]
     if not kept:
         return np.zeros(where.bins)
     whole = math.fsum(m for m, _, _ in kept)

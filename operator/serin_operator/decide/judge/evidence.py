@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from serin_contract.profile import Profile
 from serin_contract.stats import CohortStats, LabelCounts
-from serin_operator.decide.judge import binned, shadowed
+from serin_operator.decide.judge import binned, shadowed, tallied
 from serin_operator.decide.judge.formulas import Stratum, two_arm_log_e
 from serin_operator.decide.judge.saved import dump, restore
 from serin_operator.decide.judge.sums import (
@@ -92,7 +92,8 @@ def absorb(
     shadow = shadowed.absorb(evidence.shadow, evidence.candidate, readable)
     arms = binned.Arms(evidence.candidate, evidence.stable, profiles or {})
     bins = binned.absorb(evidence.bins, arms, readable, now, sticky=policy.sticky)
-    grown = replace(evidence, cohorts=cohorts, pods=pods, shadow=shadow, bins=bins, refused=refused)
+    tallies = tallied.absorb(evidence.tallies, evidence.candidate, evidence.stable, readable, now, policy)
+    grown = replace(evidence, cohorts=cohorts, pods=pods, shadow=shadow, bins=bins, tallies=tallies, refused=refused)
     grown = replace(grown, ring=_ring(grown, now, policy.label_delay_seconds))
     return evidence if grown == evidence else grown
 

@@ -18,7 +18,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from scipy.special import betainc
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betainc, gammaln
+
+Floats = NDArray[np.float64]
 
 LOG_SMALLEST = -690.0
 """Natural log that stands for "no evidence at all": e^-690 is still a number."""
@@ -103,6 +107,21 @@ def below_log_e(hits: float, n: float, limit: float) -> float:
     return max(LOG_SMALLEST, math.log(below) + log_beta - math.log(limit) - log_null)
 
 
+def below_log_e_each(hits: Floats, n: Floats, limit: Floats) -> Floats:
+    """`below_log_e` of many proportions at once; all of shape [k]."""
+    limit = np.clip(limit, 0.0, 1.0 - 1e-9)
+    asked = (n > 0.0) & (limit > 0.0)
+    limit, n = np.where(asked, limit, 0.5), np.where(asked, n, 1.0)
+    hits = np.clip(hits, 0.0, n)
+    misses = n - hits
+    below = betainc(hits + 1.0, misses + 1.0, limit)
+    log_beta = gammaln(hits + 1.0) + gammaln(misses + 1.0) - gammaln(n + 2.0)
+    log_null = hits * np.log(limit) + misses * np.log1p(-limit)
+    log_below = np.log(np.maximum(below, 1e-300))
+    log_e = np.where(below > 0.0, log_below + log_beta - np.log(limit) - log_null, LOG_SMALLEST)
+    return np.where(asked, np.maximum(LOG_SMALLEST, log_e), 0.0)
+
+
 def stratified(strata: Iterable[Stratum], limit: float) -> Difference | None:
     """The difference over all cohorts that hold both arms, or None where none does.
 
@@ -132,6 +151,15 @@ def stratified(strata: Iterable[Stratum], limit: float) -> Difference | None:
         return None
     candidate, stable = candidate / weight, stable / weight
     return Difference(candidate, stable, stable - candidate, weight * weight / variance)
+
+
+def log_weight(order: int) -> float:
+    """The natural log of 1/(j(j+1)) for the j-th cohort, counted from 1: these sum to 1 over however many cohorts come.
+
+    How many there will be is not known when a trial begins, since a changed policy or a repaired route opens one
+    more. The first, in which a bad candidate is to be found with the fewest callers, holds half.
+    """
+    return -math.log(order * (order + 1))
 
 
 def _smoothed(hits: float, n: float) -> float:

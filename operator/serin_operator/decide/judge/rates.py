@@ -28,7 +28,7 @@ from serin_operator.decide.judge.formulas import Difference
 from serin_operator.decide.judge.look import Look
 from serin_operator.decide.judge.reasons import GateReason
 from serin_operator.decide.judge.sums import ArmCounts, CohortEvidence, request_strata
-from serin_operator.decide.policy import ERROR_RATE, ErrorRatePolicy
+from serin_operator.decide.policy import ErrorRatePolicy
 
 LEVEL = PASS_ERROR / 2.0
 """Chance that either proof of a Pass is wrong."""
@@ -36,10 +36,22 @@ LOG_E_PASS = -math.log(LEVEL)
 
 
 @dataclass(frozen=True)
+class Question:
+    """What is asked of the requests: which of them are bad stands in the evidence's `errors`."""
+
+    gate: str
+    """Name under which the cohorts hold their e-values."""
+    maximum: float
+    """Highest acceptable share of bad requests."""
+    noun: str
+    """Of that share, for messages."""
+
+
+@dataclass(frozen=True)
 class _Case:
     """The numbers that the rules below read, each computed once."""
 
-    gate: ErrorRatePolicy
+    gate: Question
     share: float
     current: CohortEvidence | None
     candidate: ArmCounts
@@ -54,19 +66,24 @@ class _Case:
 
 
 def judge_error_rate(look: Look, gate: ErrorRatePolicy) -> Finding:
-    """The verdict on errors: Fail first, then whether there is data, then what a Pass still lacks."""
-    case = _case(look, gate)
+    """The verdict on requests that were refused or failed."""
+    return judge_rate(look, Question(gate.name, gate.maximum, "error rate"))
+
+
+def judge_rate(look: Look, question: Question) -> Finding:
+    """The verdict on a share of requests: Fail first, then whether there is data, then what a Pass still lacks."""
+    case = _case(look, question)
     return _fail(case) or _no_data(case) or _not_enough(case) or _proven(case)
 
 
-def _case(look: Look, gate: ErrorRatePolicy) -> _Case:
+def _case(look: Look, gate: Question) -> _Case:
     evidence, share, current, sticky = look.evidence, look.share, look.current, look.sticky
     candidate, stable = evidence.total("candidate"), evidence.total("stable")
     basis = apart.basis(evidence, current, sticky)
     difference = formulas.stratified(request_strata(evidence.cohorts.values()), gate.maximum)
     proof = formulas.stratified(request_strata(basis), gate.maximum)
     proven_on = apart.arms(basis)
-    worse = log10(apart.combined(evidence, ERROR_RATE, sticky))
+    worse = log10(apart.combined(evidence, gate.gate, sticky))
     value, reference = _rate(candidate), _rate(stable)
     if difference is not None:
         value, reference = 1.0 - difference.candidate, 1.0 - difference.stable
@@ -169,7 +186,7 @@ def _compared(case: _Case) -> str:
     """The two error rates in words."""
     value, reference = case.finding.value or 0.0, case.finding.reference or 0.0
     requests = f"{case.candidate.requests:.0f} requests"
-    return f"error rate {value:.4f} against {reference:.4f} of stable over {requests}"
+    return f"{case.gate.noun} {value:.4f} against {reference:.4f} of stable over {requests}"
 
 
 def _answer(case: _Case, verdict: Verdict, reason: GateReason, message: str) -> Finding:

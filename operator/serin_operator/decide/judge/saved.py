@@ -6,13 +6,12 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from serin_operator.decide.judge import binned_saved, shadowed
+from serin_operator.decide.judge import binned_saved, shadowed, tallied_saved
 from serin_operator.decide.judge.sums import ArmCounts, CohortEvidence, Counters, Evidence, PodMemory, start
 from serin_operator.decide.policy import ACCURACY, ERROR_RATE
 
-DUMP_FORMAT = 2
-WITHOUT_CALLERS = 1
-"""An older format, in which neither sums nor counters hold callers and connections: both are 0 then, together."""
+DUMP_FORMAT = 3
+"""Another format is not read: the e-values then begin at 1, and the first answers bring the sums back."""
 
 
 def dump(evidence: Evidence) -> dict[str, Any]:
@@ -38,6 +37,7 @@ def dump(evidence: Evidence) -> dict[str, Any]:
         "ring": [list(sample) for sample in evidence.ring],
         "shadow": shadowed.dump(evidence.shadow),
         **binned_saved.dump(evidence.bins),
+        **tallied_saved.dump(evidence.tallies),
         "refused": evidence.refused,
     }
 
@@ -65,7 +65,7 @@ def restore(document: Mapping[str, Any] | None, candidate: str, stable: str) -> 
     enters an e-value twice. A baseline would be as valid and throw the labels away.
     """
     try:
-        if document is None or document["format"] not in (WITHOUT_CALLERS, DUMP_FORMAT):
+        if document is None or document["format"] != DUMP_FORMAT:
             return start(candidate, stable)
         if (document["candidate"], document["stable"]) != (candidate, stable):
             return start(candidate, stable)
@@ -76,10 +76,9 @@ def restore(document: Mapping[str, Any] | None, candidate: str, stable: str) -> 
 
 def _restored(document: Mapping[str, Any]) -> Evidence:
     names = [str(name) for name in document["names"]]
-    older = document["format"] == WITHOUT_CALLERS
     pods = {}
     for uid, (started_at, ended, rows) in document["pods"].items():
-        counters = {names[int(row[0])]: _nine([*_finite(row[1:], 7), 0.0, 0.0] if older else row[1:]) for row in rows}
+        counters = {names[int(row[0])]: _nine(row[1:]) for row in rows}
         pods[str(uid)] = PodMemory(str(started_at), counters, tuple(str(start) for start in ended))
     ring = [_finite(sample, 3) for sample in document["ring"]]
     if ring != sorted(ring):
@@ -88,21 +87,16 @@ def _restored(document: Mapping[str, Any]) -> Evidence:
         candidate=str(document["candidate"]),
         stable=str(document["stable"]),
         cohorts={
-            name: _restored_cohort(_widened(row) if older else row)
+            name: _restored_cohort(row)
             for name, row in zip(names[: len(document["cohorts"])], document["cohorts"], strict=True)
         },
         pods=pods,
         ring=tuple((at, c, s) for at, c, s in ring),
-        shadow=shadowed.restore(document["shadow"]) if "shadow" in document else shadowed.NO_SHADOW,
+        shadow=shadowed.restore(document["shadow"]),
         bins=binned_saved.restore(document.get("bins")),
+        tallies=tallied_saved.restore(document.get("tallies")),
         refused=int(document["refused"]),
     )
-
-
-def _widened(row: list[Any]) -> list[float]:
-    """A cohort's row of the older format as one of this."""
-    values = _finite(row, 13)
-    return [*values[:3], 0.0, *values[3:8], 0.0, 0.0, *values[8:], 0.0, 0.0]
 
 
 def _restored_cohort(values: list[Any]) -> CohortEvidence:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from serin_operator.decide.judge.binned import NO_BINS, BinEvidence
 from serin_operator.decide.judge.formulas import Stratum
 from serin_operator.decide.judge.shadowed import NO_SHADOW, ShadowEvidence
+from serin_operator.decide.judge.tallied import NO_TALLIES, TallyEvidence
 from serin_operator.decide.policy import ACCURACY, ERROR_RATE
 
 Counters = tuple[float, float, float, float, float, float, float, float, float]
@@ -104,6 +105,8 @@ class Evidence:
     """(Unix time, candidate's predictions, stable's predictions), rising: for the coverage of labels."""
     shadow: ShadowEvidence = NO_SHADOW
     """Of the shadow step."""
+    tallies: TallyEvidence = NO_TALLIES
+    """Times, refusals, errors of regressors, labels by age and quality, per cohort and arm."""
     bins: BinEvidence = NO_BINS
     """Of the drift gates."""
     refused: int = 0

@@ -12,15 +12,21 @@ from serin_operator.decide.gate_policies import (
     DataDriftPolicy,
     ErrorRatePolicy,
     GatePolicy,
+    LatencyPolicy,
     PredictionDriftPolicy,
+    RegressionErrorPolicy,
+    SchemaPolicy,
 )
 from serin_operator.decide.judge.accuracy import judge_accuracy
 from serin_operator.decide.judge.agreement import judge_agreement
 from serin_operator.decide.judge.custom import judge_custom
 from serin_operator.decide.judge.drift import judge_data_drift, judge_prediction_drift
 from serin_operator.decide.judge.findings import Finding
+from serin_operator.decide.judge.latency import judge_latency
 from serin_operator.decide.judge.look import Look
+from serin_operator.decide.judge.quality import judge_schema
 from serin_operator.decide.judge.rates import judge_error_rate
+from serin_operator.decide.judge.regression import judge_regression_error
 
 
 def judge(look: Look, shares: Mapping[str, float], previous: tuple[GateStatus, ...] = ()) -> tuple[GateStatus, ...]:
@@ -54,12 +60,16 @@ def _finding(look: Look, gate: GatePolicy) -> Finding:
             return judge_prediction_drift(look, gate)
         case ErrorRatePolicy():
             return judge_error_rate(look, gate)
+        case LatencyPolicy():
+            return judge_latency(look, gate)
+        case RegressionErrorPolicy():
+            return judge_regression_error(look, gate)
+        case SchemaPolicy():
+            return judge_schema(look, gate)
         case AgreementPolicy():
             return judge_agreement(look, gate)
         case CustomPolicy():
             return judge_custom(look, gate)
-        case _:
-            raise NotImplementedError(gate.name)
 
 
 def gate_status(name: str, mode: Mode, found: Finding, since: str) -> GateStatus:
