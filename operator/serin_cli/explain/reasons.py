@@ -146,6 +146,38 @@ REASONS: dict[GateReason, Paragraph] = {
         "No pod has told its profile, or it is too wide to be kept by the hour.",
         "See whether the bundle has a profile, and leave out features with `ignore` if there are very many.",
     ),
+    GateReason.SlowerThanStable: Paragraph(
+        "More requests than may be are slower than `max`, and the candidate is proven slower than stable.",
+        "Compare the two models' sizes and the resources of their pods.",
+    ),
+    GateReason.NoSlowerThanStable: Paragraph(
+        "Stable is itself slower than `max` asks for, and the candidate adds too little to matter.",
+        "The gate lets the candidate pass; give the pods more, or set a `max` that stable meets.",
+    ),
+    GateReason.WithinMaxRise: Paragraph(
+        "A rise of the error as large as `maxRise` is excluded: the candidate is good enough.",
+        "There is nothing to do for this gate.",
+    ),
+    GateReason.WithinTraining: Paragraph(
+        "In no feature do more values lie outside what training saw than `maxViolations` allows.",
+        "There is nothing to do for this gate.",
+    ),
+    GateReason.OutsideTraining: Paragraph(
+        "More values than may be lie outside what the candidate was trained on, while stable fits its own training.",
+        "Look at the features that are named: missing values, unseen categories, or another unit.",
+    ),
+    GateReason.MoreMalformed: Paragraph(
+        "The candidate refuses more requests as malformed than stable does, and by more than may be.",
+        "Compare the columns and types of the two bundles: callers send what stable takes.",
+    ),
+    GateReason.SharedViolations: Paragraph(
+        "Values lie outside the training data of both arms: the callers have changed, not the candidate.",
+        "Mend what the callers send, or train on recent data; `onSharedDrift: Ignore` goes on in spite of it.",
+    ),
+    GateReason.ErrorsUnknown: Paragraph(
+        "Labels have come, but no pod tells what their errors were clipped at.",
+        "Package the bundle anew, so that its profile says how large errors usually are.",
+    ),
     GateReason.WithinLimits: Paragraph(
         "Your own number was within its limits when it was last read.",
         "There is nothing to do for this gate.",

@@ -1,0 +1,1 @@
+"""`serin simulate`: what these gates would do with this traffic, before anything is rolled out."""
