@@ -1,0 +1,192 @@
+"""`serin explain` says in words what a status says in numbers."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import CliRunner
+from tests.support.world import Behaviour, World, a_served_world, a_spec, uri
+
+from serin_cli.explain.pace import pace
+from serin_cli.explain.reasons import REASONS, VERDICTS, paragraph
+from serin_cli.explain.words import gate_words, minutes_words
+from serin_cli.main import serin
+from serin_operator.api.deployment import CandidateStatus, GateStatus, ModelDeploymentStatus
+from serin_operator.decide.judge.reasons import GateReason
+
+
+@pytest.mark.parametrize("reason", list(GateReason))
+def test_every_reason_has_a_paragraph_of_two_sentences(reason: GateReason) -> None:
+    for sentence in REASONS[reason]:
+        assert sentence.endswith(".")
+        assert not re.search(r"\.\s", sentence), "one sentence each"
+
+
+def test_a_reason_of_another_version_is_explained_by_its_verdict() -> None:
+    assert paragraph("FromTheFuture", "Fail") == VERDICTS["Fail"]
+
+
+def a_gate(**numbers: Any) -> GateStatus:
+    known = {"name": "accuracy", "mode": "Enforce", "verdict": "NotYet", "reason": "NotProven", "message": "m"}
+    return GateStatus.model_validate({**known, **numbers})
+
+
+def on_trial(**fields: Any) -> ModelDeploymentStatus:
+    began = {"trialStartedAt": "2026-01-01T00:00:00Z", "stepStartedAt": "2026-01-01T00:00:00Z", "step": 0}
+    return ModelDeploymentStatus(candidate=CandidateStatus.model_validate({"revision": "m-2", **began, **fields}))
+
+
+MIDNIGHT = 1_767_225_600.0
+
+LINES: list[tuple[str, dict[str, Any], dict[str, str]]] = [
+    (
+        "an estimate, its reference and its limit are in points",
+        {"value": 0.9, "reference": 0.94, "limit": 0.02, "samples": 600.0},
+        {"seen": "candidate 90.00 %, stable 94.00 %, limit 2.00 points, from 600 samples of the candidate"},
+    ),
+    (
+        "evidence is told with what it needs, and how long a Fail takes as it grows",
+        {"log10E": 1.0, "budget": 0.01, "samples": 600.0},
+        {
+            "sure": "evidence against it 10^1.0 of 10^2.0 needed to fail; its share of the budget is 1 %",
+            "time": "60 samples a minute at this weight; a Fail in about 10 minutes if the evidence grows as it has",
+        },
+    ),
+    (
+        "a Pass takes as long as its samples take to come",
+        {"samples": 600.0, "needed": 1800.0},
+        {"time": "60 samples a minute at this weight; 1,800 samples for a Pass in about 20 minutes"},
+    ),
+    (
+        "an estimate beyond the limit never passes",
+        {"samples": 600.0, "value": 0.8, "reason": "LikelyWorse"},
+        {"time": "60 samples a minute at this weight; at the present estimate it never passes"},
+    ),
+    (
+        "drift is a PSI and names its features",
+        {
+            "name": "dataDrift",
+            "limit": 0.2,
+            "bound": 0.3,
+            "smallestDrop": 0.25,
+            "features": [{"name": "age", "value": 0.31}],
+        },
+        {
+            "worst": "age 0.310",
+            "sure": "a drift of up to PSI 0.300 is not excluded, PSI 0.200 is allowed",
+            "can see": "the smallest drift that so much traffic reveals is PSI 0.250",
+        },
+    ),
+    (
+        "a custom gate tells its breaches and has no budget",
+        {"name": "custom/revenue", "value": 0.5, "breaches": 2},
+        {"sure": "2 of 3 breaches in a row; outside the error budget"},
+    ),
+    ("a verdict that is given takes no time", {"verdict": "Pass", "samples": 9.0, "needed": 90.0}, {}),
+    (
+        "a day is told as hours",
+        {"samples": 600.0, "needed": 60_600.0},
+        {"time": "60 samples a minute at this weight; 60,600 samples for a Pass in about 17 hours"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("numbers", "expected"), [row[1:] for row in LINES], ids=[row[0] for row in LINES])
+def test_the_numbers_of_a_gate_in_words(numbers: dict[str, Any], expected: dict[str, str]) -> None:
+    gate = a_gate(**numbers)
+    lines = dict(gate_words(gate, pace(gate, on_trial(), None, MIDNIGHT + 600.0)).lines)
+    assert {name: lines.get(name) for name in expected} == expected
+    assert expected or "time" not in lines
+
+
+TIMES = [(0.4, "less than a minute"), (1.2, "about 1 minute"), (89, "about 89 minutes"), (91, "about 2 hours")]
+
+
+@pytest.mark.parametrize(("minutes", "words"), [*TIMES, (60 * 24 * 4, "about 4 days")])
+def test_minutes_in_words(minutes: float, words: str) -> None:
+    assert minutes_words(minutes) == words
+
+
+def written(world: World, path: Path) -> Path:
+    """What `kubectl get mdep,mrev -o yaml` would print."""
+
+    def plain(model: Any) -> Any:
+        return model.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    metadata = {"name": world.name, "namespace": "shop"}
+    items = [{"kind": "ModelDeployment", "metadata": metadata, "spec": world.spec, "status": plain(world.status)}]
+    for known in world.revisions.values():
+        spec, status = plain(known.spec), plain(known.status)
+        items.append({"kind": "ModelRevision", "metadata": {"name": known.name}, "spec": spec, "status": status})
+    path.write_text(json.dumps({"kind": "List", "items": items}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def trials(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    found = {}
+    for name, accuracy in (("fair", 0.94), ("bad", 0.75)):
+        world = a_served_world(models={uri(2): Behaviour(accuracy=accuracy)})
+        world.change(a_spec(2))
+        world.run(seconds=40)
+        found[name] = written(world, tmp_path_factory.mktemp("trials") / f"{name}.yaml")
+    return found
+
+
+def test_a_trial_is_explained_from_a_file(trials: dict[str, Path]) -> None:
+    found = CliRunner().invoke(serin, ["explain", "wine", "--file", str(trials["fair"])])
+    assert found.exit_code == 0, found.output
+    assert found.output.startswith("shop/wine: Progressing\n")
+    assert "samples a minute at this weight" in found.output
+    assert "\x1b" not in found.output, "no colours outside a terminal"
+
+
+def test_a_failed_gate_is_exit_status_2(trials: dict[str, Path]) -> None:
+    found = CliRunner().invoke(serin, ["explain", "--file", str(trials["bad"])])
+    assert found.exit_code == 2
+    assert str(REASONS[GateReason.WorseThanStable]) in found.output
+
+
+def test_the_counts_give_the_estimate_by_hand(trials: dict[str, Path]) -> None:
+    arguments = ["explain", "--file", str(trials["fair"]), "--evidence"]
+    text = CliRunner().invoke(serin, arguments).output
+    rows = json.loads(CliRunner().invoke(serin, [*arguments, "--json"]).output)["counts"]
+    assert rows, "something was counted"
+    drops, weights = [], []
+    for candidate, stable in zip(rows[::2], rows[1::2], strict=True):
+        n, m = candidate["labelled"], stable["labelled"]
+        weights.append(n * m / (n + m))
+        drops.append(stable["correct"] / m - candidate["correct"] / n)
+    by_hand = sum(w * drop for w, drop in zip(weights, drops, strict=True)) / sum(weights)
+    assert f"a drop of {by_hand:.4f}" in text
+
+
+def test_a_picture_is_svg_and_names_the_gates(trials: dict[str, Path], tmp_path: Path) -> None:
+    plot = tmp_path / "wine.svg"
+    CliRunner().invoke(serin, ["explain", "--file", str(trials["fair"]), "--plot", str(plot)])
+    words = [element.text for element in ElementTree.fromstring(plot.read_text()).iter() if element.text]
+    assert {"accuracy", "errorRate"} <= set(words)
+
+
+WRONG = [
+    ([], 2, "name a ModelDeployment"),
+    (["--file", "{trial}", "other"], 1, "holds no ModelDeployment other; it holds wine"),
+    (["--file", "{broken}"], 1, "is not YAML"),
+    (["--file", "{trial}", "--plot", "a.png"], 2, "--plot writes SVG"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "status", "sentence"), WRONG, ids=[row[2] for row in WRONG])
+def test_what_is_wrong_is_said(
+    arguments: list[str], status: int, sentence: str, trials: dict[str, Path], tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("a: [")
+    words = [word.format(trial=trials["fair"], broken=broken) for word in arguments]
+    found = CliRunner().invoke(serin, ["explain", *words])
+    assert (found.exit_code, sentence in found.output) == (status, True), found.output
