@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 from click.testing import CliRunner
@@ -169,7 +169,7 @@ def test_the_counts_give_the_estimate_by_hand(trials: dict[str, Path]) -> None:
 def test_a_picture_is_svg_and_names_the_gates(trials: dict[str, Path], tmp_path: Path) -> None:
     plot = tmp_path / "wine.svg"
     CliRunner().invoke(serin, ["explain", "--file", str(trials["fair"]), "--plot", str(plot)])
-    words = [element.text for element in ElementTree.fromstring(plot.read_text()).iter() if element.text]
+    words = [element.text for element in ET.fromstring(plot.read_text()).iter() if element.text]
     assert {"accuracy", "errorRate"} <= set(words)
 
 
