@@ -2,7 +2,7 @@
 
 `python -m tests.bench.verdicts.real_shifts`. Half of each data set trains the model, which is packaged as a bundle
 with its profile; the other half, drawn again and again, is the traffic. Every gate only observes, so that each goes
-on looking after another has seen something; each then holds the share that it would have among enforced ones.
+on looking after another has seen something; the budget is split so that all of them together hold 0.05.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ LOADERS = {
 CANDIDATE_PERCENT = 25
 ROWS_PER_LOOK = 200.0
 LOOKS = 40
+BUDGET = 0.05
 LOOK_SECONDS = 30.0
 SHARED = "SharedDrift"
 """The reason by which a gate says that the world has moved, and not the candidate."""
@@ -129,14 +130,21 @@ def shifts(matrix: Numbers, top: int) -> dict[str, Shift | None]:
 
 
 def a_trial(
-    served: Served, seed: int, candidate: Shift | None, shared: Shift | None, per_look: float = ROWS_PER_LOOK
+    served: Served,
+    seed: int,
+    candidate: Shift | None,
+    shared: Shift | None,
+    per_look: float = ROWS_PER_LOOK,
+    only: Sequence[str] = (),
 ) -> BundleWorld:
     """A world that serves the model in both arms, with a candidate asked for."""
     labels: dict[str, Any] = {"accuracy": {}} if served.is_classifier else {"regressionError": {}}
     gates = labels | {"dataDrift": {"max": 0.1}, "predictionDrift": {"max": 0.1}, "schema": {}}
-    observed = {name: gate | {"mode": "Observe"} for name, gate in gates.items()}
+    observed = {name: gate | {"mode": "Observe"} for name, gate in gates.items() if not only or name in only}
     steps = [{"weight": CANDIDATE_PERCENT, "for": "24h"}]
-    spec = a_spec(1, rollout={"steps": steps, "deadline": "48h"}, gates=observed)
+    # A gate that only observes is shown at the whole budget.
+    budget = {"falseRollbackBudget": BUDGET / len(observed)}
+    spec = a_spec(1, rollout={"steps": steps, "deadline": "48h"}, gates=observed, verdicts=budget)
     world = BundleWorld(
         spec=spec,
         seed=seed,
@@ -172,12 +180,12 @@ def look_at(world: BundleWorld, looks: int) -> Seen:
     return Seen(failed, shared, float(correct / labelled) if labelled and is_classifier else None)
 
 
-def rows_of(name: str, runs: int, directory: Path) -> Iterator[str]:
+def rows_of(name: str, runs: int, directory: Path, only: Sequence[str]) -> Iterator[str]:
     """One line of the table for each shift."""
     served, top = serve(name, directory)
     for what, shift in shifts(served.matrix, top).items():
-        alone = [look_at(a_trial(served, 100 + run, shift, None), LOOKS) for run in range(runs)]
-        both = [look_at(a_trial(served, 200 + run, None, shift), LOOKS) for run in range(runs)]
+        alone = [look_at(a_trial(served, 100 + run, shift, None, only=only), LOOKS) for run in range(runs)]
+        both = [look_at(a_trial(served, 200 + run, None, shift, only=only), LOOKS) for run in range(runs)]
         accuracies = [seen.accuracy for seen in alone if seen.accuracy is not None]
         accuracy = f"{np.mean(accuracies):.3f}" if accuracies else ""
         gates = ("accuracy" if served.is_classifier else "regressionError", "dataDrift", "predictionDrift", "schema")
@@ -203,11 +211,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=20, help="roll-outs per shift, for each of the two kinds")
     parser.add_argument("--data", nargs="*", choices=list(LOADERS), default=list(LOADERS))
+    parser.add_argument("--gates", nargs="*", default=[], help="only these gates look; all by default")
     options = parser.parse_args(arguments)
     print(HEADER)
     with tempfile.TemporaryDirectory() as directory:
         for name in options.data:
-            for line in rows_of(name, options.runs, Path(directory)):
+            for line in rows_of(name, options.runs, Path(directory), options.gates):
                 print(line)
                 sys.stdout.flush()
     return 0

@@ -13,6 +13,7 @@ import argparse
 import importlib
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ def units(place: int) -> Shift:
     return shift
 
 
-def row_of(stream: Stream, runs: int, directory: Path) -> str:
+def row_of(stream: Stream, runs: int, directory: Path, only: Sequence[str]) -> str:
     """Two lines of the table: equal arms, and a candidate with one feature in other units."""
     found = read(stream)
     if found is None:
@@ -107,7 +108,8 @@ def row_of(stream: Stream, runs: int, directory: Path) -> str:
     looks = max(1, int(len(served.matrix) / stream.rows_per_look))
     lines = []
     for what, shift in (("equal arms", None), ("candidate: units × 2.54", units(place))):
-        seen = [look_at(a_trial(served, 300 + run, shift, None, stream.rows_per_look), looks) for run in range(runs)]
+        trials = (a_trial(served, 300 + run, shift, None, stream.rows_per_look, only) for run in range(runs))
+        seen = [look_at(trial, looks) for trial in trials]
         gates = ("accuracy" if served.is_classifier else "regressionError", "dataDrift", "predictionDrift", "schema")
         columns = " | ".join(share([each.failed.get(gate) for each in seen]) for gate in gates)
         shared = share([each.shared for each in seen])
@@ -128,12 +130,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=20, help="roll-outs per stream and candidate")
     parser.add_argument("--streams", nargs="*", choices=[stream.name for stream in STREAMS])
+    parser.add_argument("--gates", nargs="*", default=[], help="only these gates look; all by default")
     options = parser.parse_args(arguments)
     chosen = [stream for stream in STREAMS if not options.streams or stream.name in options.streams]
     print(HEADER)
     with tempfile.TemporaryDirectory() as directory:
         for stream in chosen:
-            print(row_of(stream, options.runs, Path(directory)))
+            print(row_of(stream, options.runs, Path(directory), options.gates))
             sys.stdout.flush()
     return 0
 
