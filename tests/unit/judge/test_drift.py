@@ -48,6 +48,13 @@ INPUTS = [
         MANY,
         ("Pass", "WithinMaxDrift"),
     ),
+    (
+        "a difference that is certain and small fails nobody",
+        ({"age": (0.15, 0.18, 0.2, 0.22, 0.25, 0.0), "income": EVEN}, LIKE_TRAINING),
+        {},
+        (20_000.0, 100_000.0),
+        ("Pass", "WithinMaxDrift"),
+    ),
     ("only the candidate sees other incomes", (MOVED, LIKE_TRAINING), {}, MANY, ("Fail", "DriftedFromStable")),
     (
         "it may be chance as long as few rows show it",
