@@ -43,7 +43,7 @@ SLOW = "digits/slow"
 """Sound, and takes 0.1 s and more for a row."""
 
 NAMES = [f"pixel_{row}_{column}" for row in range(demo.SIDE) for column in range(demo.SIDE)]
-SLOW_TREES, SLOW_TIMES = 20, 25
+SLOW_TREES, SLOW_TIMES = 20, 60
 
 
 def package_all(directory: Path) -> None:
