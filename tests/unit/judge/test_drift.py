@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.unit.judge.bins_build import EVEN, FAR, LIKE_TRAINING, NEAR, Kind, Pods, profile, rows_of
 from tests.unit.judge.build import judged, policy
 
 from serin_operator.api.deployment import GateStatus
 from serin_operator.decide.gate_policies import DataDriftPolicy, PredictionDriftPolicy
+from serin_operator.decide.judge import drifted
 from serin_operator.decide.judge.sums import start
 from serin_operator.decide.policy import Policy
 
@@ -259,3 +262,10 @@ def test_where_callers_return_a_pass_rests_on_the_present_cohort():
     of = drift_policy()
     assert verdicts(pods, of, cohort="c.2.b")["dataDrift"].verdict == "Pass"
     assert said(verdicts(pods, replace(of, sticky=True), cohort="c.2.b")["dataDrift"]) == ("NotYet", "NotProven")
+
+
+def test_where_callers_return_each_cohort_holds_its_own_part_of_the_budget():
+    values = [np.zeros(2), np.zeros(2)]
+    alone = drifted.proof(values, sticky=True)
+    assert [part for part, _ in alone.processes] == pytest.approx([-math.log(2.0), -math.log(6.0)])
+    assert [part for part, _ in drifted.proof(values[:1], sticky=False).processes] == [0.0]
