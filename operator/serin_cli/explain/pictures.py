@@ -35,8 +35,13 @@ def picture(revision: str | None, status: ModelDeploymentStatus, evidence: Evide
         if gate.log10_e is not None and gate.budget
     ]
     panels = [svg.levels("Evidence against the candidate: log10, and the mark at which a gate fails", rows)]
-    if bundle is not None and evidence is not None:
-        panels += _bins(status, evidence, _profile(bundle, evidence))
+    if bundle is not None:
+        found = _bins(status, evidence, _profile(bundle, evidence)) if evidence is not None else []
+        if not found:
+            raise click.ClickException(
+                "no bins are kept of this revision: leave --bundle out to draw the evidence alone"
+            )
+        panels += found
     return svg.picture(f"{revision or 'the last trial'}: what its gates have seen", panels)
 
 

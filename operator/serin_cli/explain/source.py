@@ -89,9 +89,9 @@ def from_cluster(namespace: str | None, name: str, context: str | None) -> Known
         item = api.get_namespaced_custom_object(*place, "modeldeployments", name, _request_timeout=TIMEOUT_SECONDS)
         found = api.list_namespaced_custom_object(*place, "modelrevisions", _request_timeout=TIMEOUT_SECONDS)
     except config.ConfigException as error:
-        raise click.ClickException(f"No cluster to ask: {error}. Name a kubeconfig in KUBECONFIG, or use --file") from (
-            error
-        )
+        raise click.ClickException(
+            f"No cluster to ask: {str(error).rstrip(chr(46))}. Name a kubeconfig in KUBECONFIG, or use --file"
+        ) from (error)
     except client.ApiException as error:
         if error.status == 404:
             raise click.ClickException(f"There is no ModelDeployment {name!r} in the namespace {where!r}") from error
