@@ -21,8 +21,7 @@ def test_a_bare_spec_has_the_documented_defaults() -> None:
     assert bare.deadline_seconds == 2 * 1800 + 3600, "twice the steps and an hour"
     assert bare.on_deadline == "Pause"
     assert bare.false_rollback_budget == 0.05
-    assert bare.accuracy is None
-    assert bare.error_rate is None
+    assert bare.gates == ()
     assert bare.revision_history_limit == 10
     assert not bare.paused
     assert bare.shares == {}
@@ -30,8 +29,8 @@ def test_a_bare_spec_has_the_documented_defaults() -> None:
 
 def test_a_named_gate_has_the_documented_defaults() -> None:
     named = a_policy(gates={"accuracy": {}, "errorRate": {}})
-    assert named.accuracy == AccuracyPolicy("Enforce", None, 0.02, 0.0, 0.8)
-    assert named.error_rate == ErrorRatePolicy("Enforce", 0.01)
+    assert named.gate(AccuracyPolicy) == AccuracyPolicy("Enforce", None, 0.02, 0.0, 0.8)
+    assert named.gate(ErrorRatePolicy) == ErrorRatePolicy("Enforce", 0.01)
 
 
 def test_what_is_said_is_taken() -> None:
@@ -50,28 +49,11 @@ def test_what_is_said_is_taken() -> None:
     assert said.steps == (StepPolicy(7, 90.0),)
     assert (said.deadline_seconds, said.on_deadline) == (7200.0, "RollBack")
     assert said.false_rollback_budget == 0.2
-    assert said.accuracy == AccuracyPolicy("Observe", 0.0, 0.1, 300.0, 0.0), "a zero is an answer, not a gap"
-    assert said.error_rate == ErrorRatePolicy("Observe", 0.3)
+    assert said.gate(AccuracyPolicy) == AccuracyPolicy("Observe", 0.0, 0.1, 300.0, 0.0), (
+        "a zero is an answer, not a gap"
+    )
+    assert said.gate(ErrorRatePolicy) == ErrorRatePolicy("Observe", 0.3)
     assert (said.revision_history_limit, said.paused) == (2, True)
-
-
-@pytest.mark.parametrize(
-    ("sentence", "gates", "shares"),
-    [
-        ("two enforced gates halve it", {"accuracy": {}, "errorRate": {}}, {"accuracy": 0.025, "errorRate": 0.025}),
-        ("one gate has it all", {"accuracy": {}}, {"accuracy": 0.05}),
-        (
-            "an observed gate takes nothing from the enforced one",
-            {"accuracy": {}, "errorRate": {"mode": "Observe"}},
-            {"accuracy": 0.05, "errorRate": 0.05},
-        ),
-        ("no gate, no shares", {}, {}),
-    ],
-)
-def test_the_budget_is_split_over_the_enforced_gates(
-    sentence: str, gates: dict[str, Any], shares: dict[str, float]
-) -> None:
-    assert a_policy(gates=gates).shares == shares, sentence
 
 
 @pytest.mark.parametrize(
@@ -82,6 +64,7 @@ def test_the_budget_is_split_over_the_enforced_gates(
         ("another end of the deadline", {"rollout": a_spec()["rollout"] | {"onDeadline": "RollBack"}}),
         ("another budget", {"verdicts": {"falseRollbackBudget": 0.1}}),
         ("another limit", {"gates": {"accuracy": {"maxDrop": 0.03}, "errorRate": {}}}),
+        ("another answer to drift", {"verdicts": {"onSharedDrift": "Ignore"}}),
         ("a gate less", {"gates": {"accuracy": {}}}),
         ("a gate that only looks on", {"gates": {"accuracy": {"mode": "Observe"}, "errorRate": {}}}),
     ],
@@ -95,6 +78,7 @@ def test_what_judges_a_trial_changes_its_hash(sentence: str, changes: dict[str, 
     [
         ("more replicas", {"serving": {"replicas": 5}}),
         ("paused", {"paused": True}),
+        ("a watch", {"watch": {"for": "1h"}}),
         ("another history limit", {"revisionHistoryLimit": 3}),
         ("the default written out", {"gates": {"accuracy": {"maxDrop": 0.02}, "errorRate": {"max": 0.01}}}),
     ],

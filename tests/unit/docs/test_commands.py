@@ -13,6 +13,7 @@ import yaml
 from serin_cli.main import serin
 from serin_operator.api.deployment import ModelDeploymentSpec
 from serin_operator.decide import policy
+from serin_operator.decide.policy import AccuracyPolicy, ErrorRatePolicy
 
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -65,8 +66,5 @@ def test_the_manifest_of_the_readme_means_what_it_says() -> None:
     (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     understood = policy.resolve(ModelDeploymentSpec.model_validate(yaml.safe_load(block)["spec"]))
     assert [(step.weight, step.for_seconds) for step in understood.steps] == [(5, 600.0), (25, 600.0), (50, 600.0)]
-    assert understood.accuracy is not None
-    assert understood.accuracy.max_drop == 0.02
-    assert understood.error_rate is not None
-    assert understood.error_rate.maximum == 0.01
+    assert understood.gates == (AccuracyPolicy("Enforce", None, 0.02, 0.0, 0.8), ErrorRatePolicy("Enforce", 0.01))
     assert understood.replicas == 2
