@@ -71,7 +71,8 @@ class Row:
 
     def _measured(self, state: State, words: str) -> None:
         seconds = time.monotonic() - self._began
-        measured(f"{self._candidate}, {state.phase} after {seconds:.0f} s", words)
+        where = self._place.namespace.removeprefix("e2e-")
+        measured(f"{where}, {self._candidate}: {state.phase} after {seconds:.0f} s", words)
 
 
 @beside_others("verdict-inputs")
