@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -93,6 +94,15 @@ async def test_a_revision_without_a_pod_has_no_profile():
     assert await profiles.of("uid", {"m-9": None}, PODS, ()) == {}
 
 
+async def test_a_pod_that_is_starting_has_failed_at_nothing(caplog: pytest.LogCaptureFixture):
+    teller = Teller(**{"m-1": FIRST})
+    profiles = Profiles(teller, Clock())  # type: ignore[arg-type]
+    starting = replace(pod("m-1"), facts=replace(pod("m-1").facts, ready=False))
+    assert await profiles.of("uid", {"m-1": None}, (starting,), ()) == {}
+    assert caplog.messages == []
+    assert await profiles.of("uid", {"m-1": None}, PODS, ()) == {"m-1": FIRST}, "asked as soon as it is ready"
+
+
 async def test_a_profile_that_the_pods_do_not_count_on_is_not_taken():
     teller, clock = Teller(**{"m-1": OTHER}), Clock()
     profiles = Profiles(teller, clock)  # type: ignore[arg-type]
@@ -116,9 +126,7 @@ async def test_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch):
 
 STABLE, CANDIDATE = StableStatus(revision="m-1", digest="d1"), CandidateStatus(revision="m-2", digest="d2")
 ENDED = CANDIDATE.model_copy(update={"outcome": "Rejected"})
-WATCH = WatchStatus(
-    revision="m-1", since="2027-01-15T08:00:00Z", until="2027-01-15T09:00:00Z", cohort="watch.m-1.1.a"
-)
+WATCH = WatchStatus(revision="m-1", since="2027-01-15T08:00:00Z", until="2027-01-15T09:00:00Z", cohort="watch.m-1.1.a")
 DRIFT: dict[str, Any] = {"dataDrift": {}}
 
 
