@@ -208,7 +208,7 @@ def test_a_first_deployment_gets_traffic_only_when_it_is_whole(replicas: int) ->
 def test_shares_of_the_budget_are_those_of_the_trials_start() -> None:
     world = _on_trial()
     assert world.status.candidate is not None
-    assert world.status.candidate.shares == {"accuracy": 0.025, "errorRate": 0.025}
+    assert world.status.candidate.shares == {"accuracy": 0.04, "errorRate": 0.01}
     gates = {gate.name: gate.budget for gate in world.status.gates}
     assert gates["accuracy"] == 0.025
 

@@ -105,8 +105,8 @@ def test_whether_more_than_availability_is_judged(sentence: str, changes: dict[s
 
 def test_a_shadow_step_shows_agreement_and_a_named_gate_enforces_it() -> None:
     shown = a_policy(gates=None, rollout=SHADOW_FIRST)
-    assert shown.agreement == AgreementPolicy("Observe", 0.95, 0.01)
+    assert shown.gate(AgreementPolicy) == AgreementPolicy("Observe", 0.95, 0.01)
     assert shown.enforced == ()
     named = a_policy(gates={"agreement": {"min": 0.9, "tolerance": 0}}, rollout=SHADOW_FIRST)
-    assert named.agreement == AgreementPolicy("Enforce", 0.9, 0.0)
+    assert named.gate(AgreementPolicy) == AgreementPolicy("Enforce", 0.9, 0.0)
     assert named.steps[0] == StepPolicy(0, 60.0, 50)
