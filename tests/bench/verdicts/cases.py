@@ -145,7 +145,7 @@ DETECTIONS = (
         "the candidate's pods see one feature 3 sd off (a change of units)",
         candidate=a_model(0.95, shifts={0: 3.0}),
         found_min=0.99,
-        rows_max=35.0,
+        rows_max=20.0,
         smoke=True,
     ),
     Case(
@@ -153,21 +153,21 @@ DETECTIONS = (
         "one feature 1 sd off",
         candidate=a_model(0.95, shifts={0: 1.0}),
         found_min=0.99,
-        rows_max=75.0,
+        rows_max=44.0,
     ),
     Case(
         "one feature +.5 sd",
         "one feature half a sd off",
         candidate=a_model(0.95, shifts={0: 0.5}),
         found_min=0.99,
-        rows_max=250.0,
+        rows_max=150.0,
     ),
     Case(
         "score +1 sd",
         "the candidate's score 1 sd off, labels unaffected",
         candidate=a_model(0.95, score_shift=1.0),
         found_min=0.99,
-        rows_max=60.0,
+        rows_max=46.0,
     ),
 )
 

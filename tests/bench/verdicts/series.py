@@ -139,7 +139,7 @@ def broken(row: Row) -> str | None:
     high = row.rolled_back / row.runs if long else upper_bound(row.rolled_back, row.runs)
     if high < case.found_min:
         return f"{row.case}: at most {high:.1%} of bad candidates are found ({CONFIDENCE:.0%} sure)"
-    if row.rows > case.rows_max and (long or row.rows > 1.25 * case.rows_max):
+    if row.rows > case.rows_max and long:
         return f"{row.case}: found after {row.rows:.0f} rows in the mean, {case.rows_max:.0f} are allowed"
     return None
 

@@ -210,7 +210,7 @@ def test_shares_of_the_budget_are_those_of_the_trials_start() -> None:
     assert world.status.candidate is not None
     assert world.status.candidate.shares == {"accuracy": 0.04, "errorRate": 0.01}
     gates = {gate.name: gate.budget for gate in world.status.gates}
-    assert gates["accuracy"] == 0.025
+    assert gates["accuracy"] == 0.04
 
 
 def test_the_record_of_a_rejected_revision_holds_the_numbers_that_rejected_it() -> None:
