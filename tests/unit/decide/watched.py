@@ -102,7 +102,8 @@ def _check_watch(status: ModelDeploymentStatus) -> None:
     if watch is None:
         return
     assert status.candidate is None, "a trial ends the watch"
-    assert status.stable is not None and status.stable.revision == watch.revision
+    assert status.stable is not None
+    assert status.stable.revision == watch.revision
     assert (watch.breach is None) == (watch.breach_since is None)
     assert not watch.rolling_back or watch.breach is not None, "nothing goes back without a breach"
 
