@@ -32,10 +32,12 @@ PROFILE_ERROR = 1e-4
 
 Spread over the features, and small beside every share of the budget.
 """
-TOGETHER = 64.0
-"""How strongly a bet draws each arm to what both did, tilted, in samples: the shape of a difference is learnt late."""
-LEVEL = 4.0
-"""How strongly the tilt itself is drawn to none, in samples: whether values lie higher or lower is learnt early."""
+TOGETHER = (64.0, 4.0)
+"""How strongly each of two bets draws an arm to what both did, tilted, in samples: the first learns the shape of a
+difference late and loses little to chance, the second stakes much on what a handful of samples shows."""
+LEVEL = (4.0, 0.5)
+"""How strongly each draws the tilt itself to none, in samples."""
+BETS = len(TOGETHER)
 TILT_MAX = 3.0
 HALVINGS = 26
 """Of the bisection: the mixing share is found to 2^-26."""
@@ -175,11 +177,11 @@ def smallest_psi(samples: float, bins: float, log_e: float) -> float:
     """About the smallest PSI that so many samples, as 1/(1/n + 1/N), can prove; infinite where there are none.
 
     The two-arm e-process gains near n·PSI/2, half the PSI being the Kullback-Leibler rate, and pays about
-    (K − 1)/2 · ln(1 + n/TOGETHER) for having to learn the shares first.
+    (K − 1)/2 · ln(1 + n/TOGETHER) for having to learn the shares first, and ln(BETS) for the bet beside it.
     """
     if samples <= 0.0:
         return math.inf
-    learning = 0.5 * max(bins - 1.0, 1.0) * math.log1p(samples / TOGETHER)
+    learning = 0.5 * max(bins - 1.0, 1.0) * math.log1p(samples / TOGETHER[0]) + math.log(BETS)
     return 2.0 * (log_e + learning) / samples
 
 
@@ -252,14 +254,14 @@ def _mixture(counts: Floats, n: Floats, centre: Floats, where: Layout) -> Floats
 def two_arm_bins_log_e(
     candidate: Floats, stable: Floats, candidate_before: Floats, stable_before: Floats, where: Layout
 ) -> Floats:
-    """Natural log of one block's factor against "both arms draw from one distribution", by feature; shape [F].
+    """Natural log of one block's factor against "both arms draw from one distribution"; shape [BETS, F].
 
     Π (p_c/p_0)^{Δc} (p_s/p_0)^{Δs}, with p_c, p_s guessed from earlier blocks alone and p_0 = (n_c p_c + n_s p_s) /
     (n_c + n_s): the k-sample e-variable of arXiv 2106.02693. Weighted by n the arms' factors average exactly 1 under
     any shared distribution, and the mean of their product is then at most 1 (AM-GM), so the traffic may move from
-    block to block and the split may change. Any guess made before the block keeps it exact. This one loses little where
-    nothing differs, and learns a shift, the most common difference, from a fraction of the samples that the shares of
-    all bins would take.
+    block to block and the split may change. Any guess made before the block keeps it exact. These learn a shift, the
+    most common difference, from a fraction of the samples that the shares of all bins would take. `hedged` reads them
+    as one.
 
     Args:
         candidate: what was added to the candidate's bins since the last look, shape [B].
@@ -271,14 +273,29 @@ def two_arm_bins_log_e(
     n_c, n_s = where.sums(candidate), where.sums(stable)
     both = (n_c > 0.0) & (n_s > 0.0)
     if not both.any():
-        return np.zeros(len(where.widths))
+        return np.zeros((BETS, len(where.widths)))
     before_c, before_s = where.sums(candidate_before), where.sums(stable_before)
     pooled = (candidate_before + stable_before + 0.5) / where.spread(before_c + before_s + 0.5 * where.widths)
     ranks = _ranks(pooled, where)
-    p_c, p_s = _guessed(candidate_before, pooled, ranks, where), _guessed(stable_before, pooled, ranks, where)
     part = where.spread(n_c / np.where(both, n_c + n_s, 1.0))
-    p_0 = p_s + part * (p_c - p_s)
-    return np.where(both, where.sums(candidate * np.log(p_c / p_0) + stable * np.log(p_s / p_0)), 0.0)
+    factors = []
+    for together, level in zip(TOGETHER, LEVEL, strict=True):
+        p_c = _guessed(candidate_before, pooled, ranks, where, together, level)
+        p_s = _guessed(stable_before, pooled, ranks, where, together, level)
+        p_0 = p_s + part * (p_c - p_s)
+        factors.append(where.sums(candidate * np.log(p_c / p_0) + stable * np.log(p_s / p_0)))
+    return np.where(both, np.stack(factors), 0.0)
+
+
+def hedged(log_e: Floats) -> Floats:
+    """Natural log of each feature's mean over the bets: a wealth that was shared among them evenly; shape [F].
+
+    Args:
+        log_e: sums of `two_arm_bins_log_e` over blocks, shape [BETS, F] or flat.
+    """
+    rows = log_e.reshape(BETS, -1)
+    top = rows.max(axis=0, initial=formulas.LOG_SMALLEST)
+    return np.asarray(top + np.log(np.exp(rows - top).mean(axis=0)), dtype=np.float64)
 
 
 def _ranks(pooled: Floats, where: Layout) -> Floats:
@@ -292,12 +309,12 @@ def _ranks(pooled: Floats, where: Layout) -> Floats:
     return math.sqrt(12.0) * (below - 0.5 * pooled - where.spread(before) - 0.5)
 
 
-def _guessed(arm: Floats, pooled: Floats, ranks: Floats, where: Layout) -> Floats:
+def _guessed(arm: Floats, pooled: Floats, ranks: Floats, where: Layout, together: float, level: float) -> Floats:
     """Shares to bet on for one arm: its own, drawn to both arms' tilted towards the ranks that it has shown."""
     n = where.sums(arm)
-    tilt = np.clip(where.sums(arm * ranks) / (n + LEVEL), -TILT_MAX, TILT_MAX)
+    tilt = np.clip(where.sums(arm * ranks) / (n + level), -TILT_MAX, TILT_MAX)
     weights = pooled * np.exp(where.spread(tilt) * ranks)
-    return (arm + TOGETHER * weights / where.spread(where.sums(weights))) / where.spread(n + TOGETHER)
+    return (arm + together * weights / where.spread(where.sums(weights))) / where.spread(n + together)
 
 
 def mean_log_e(log_e: Floats, judged: Flags | None = None, features: int | None = None) -> float:

@@ -75,7 +75,7 @@ class CohortBins:
     own: Floats
     """The candidate's on its own profile."""
     log_e: Floats
-    """Natural log of this cohort's factor of the two-arm e-process, by feature of stable's profile."""
+    """Natural log of this cohort's factor of the two-arm e-process, by bet and feature of stable's profile."""
     closed: bool = False
     """It grows no more, and what its pods had counted is forgotten."""
 
@@ -135,7 +135,7 @@ class BinEvidence:
     def log_e(self) -> Floats | None:
         """Natural log of the two-arm e-process by feature: the cohorts' factors multiplied."""
         arrays = [cohort.log_e for cohort in self.cohorts.values()]
-        return np.sum(arrays, axis=0) if arrays else None
+        return bin_formulas.hedged(np.sum(arrays, axis=0)) if arrays else None
 
 
 NO_BINS = BinEvidence()
@@ -257,7 +257,8 @@ def _empty(opened_at: float, candidate: Axes | None, stable: Axes | None) -> Coh
     shared = sum(stable.widths) if stable is not None else 0
     own = sum(candidate.widths) if candidate is not None else 0
     features = len(stable.widths) if stable is not None else 0
-    return CohortBins(opened_at, np.zeros(shared), np.zeros(shared), np.zeros(own), np.zeros(features))
+    bets = np.zeros(bin_formulas.BETS * features)
+    return CohortBins(opened_at, np.zeros(shared), np.zeros(shared), np.zeros(own), bets)
 
 
 def _memory(memory: PodBins | None, stats: PodStats) -> PodBins | None:
@@ -319,12 +320,15 @@ def _with_block(bins: BinEvidence, name: str, added: Mapping[str, Parts], now: f
     if "candidate" in grown and "stable" in grown and bins.stable_axes is not None:
         others = () if sticky else tuple(cohort for other, cohort in bins.cohorts.items() if other != name)
         layout = bins.stable_axes.layout
-        log_e = log_e + bin_formulas.two_arm_bins_log_e(
-            grown["candidate"],
-            grown["stable"],
-            before.candidate + _guess([cohort.candidate for cohort in others], layout),
-            before.stable + _guess([cohort.stable for cohort in others], layout),
-            layout,
+        log_e = (
+            log_e
+            + bin_formulas.two_arm_bins_log_e(
+                grown["candidate"],
+                grown["stable"],
+                before.candidate + _guess([cohort.candidate for cohort in others], layout),
+                before.stable + _guess([cohort.stable for cohort in others], layout),
+                layout,
+            ).ravel()
         )
     return replace(
         before,

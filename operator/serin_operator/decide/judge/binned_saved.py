@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from serin_operator.decide.judge.bin_formulas import Floats
+from serin_operator.decide.judge.bin_formulas import BETS, Floats
 from serin_operator.decide.judge.binned import NO_BINS, PARTS, Axes, BinEvidence, CohortBins, Parts, PodBins
 
 PACKED_BYTES_MAX = 600_000
@@ -80,7 +80,7 @@ def restore(document: Mapping[str, Any] | None) -> BinEvidence:
             c,
             s,
             o,
-            _finite_all(log_e.take(len(stable.widths) if stable else 0).view(np.float64)),
+            _finite_all(log_e.take(BETS * len(stable.widths) if stable else 0).view(np.float64)),
             bool(closed),
         )
     if len(cohorts) != len(document["cohorts"]):

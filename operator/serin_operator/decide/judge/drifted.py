@@ -211,8 +211,8 @@ def between(
     if not cohorts or bins.stable_axes is None:
         return None
     basis = cohorts if not sticky else tuple(cohort for cohort in (current,) if cohort is not None)
-    values = [stable.by_feature(cohort.log_e) for cohort in cohorts]
-    tested = values if sticky else [np.sum(values, axis=0)]
+    bets = [cohort.log_e for cohort in cohorts]
+    tested = [stable.by_feature(bin_formulas.hedged(one)) for one in (bets if sticky else [np.sum(bets, axis=0)])]
     pair = _standardised(cohorts, stable)
     return Between(
         stable,
