@@ -46,6 +46,11 @@ class AccuracyPolicy:
     strict: bool = False
     """Whether the e-process itself has `max_drop` as its margin."""
 
+    @property
+    def evidence(self) -> str:
+        """What the cohorts hold its e-values under: those against one margin tell nothing of another."""
+        return f"{ACCURACY} beyond {self.max_drop:g}" if self.strict else ACCURACY
+
 
 @dataclass(frozen=True)
 class RegressionErrorPolicy:

@@ -1,5 +1,7 @@
 """The accuracy gate: live labels of the candidate against stable's and, with `min`, against a floor.
 
+With `strict` the proof is not of any loss but of one beyond `maxDrop`.
+
 Two tests may fail it and share its budget: candidate worse than stable, and, where `min` is set, candidate
 below `min`. Each then stakes half of the gate's wealth, so its e-value counts half: the mean of two
 e-processes is an e-process, and a candidate that is neither is rolled back with at most the gate's share.
@@ -28,7 +30,7 @@ from serin_operator.decide.judge.formulas import Difference
 from serin_operator.decide.judge.look import Look
 from serin_operator.decide.judge.reasons import GateReason
 from serin_operator.decide.judge.sums import ArmCounts, CohortEvidence, Evidence, label_strata
-from serin_operator.decide.policy import ACCURACY, AccuracyPolicy
+from serin_operator.decide.policy import AccuracyPolicy
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def _case(look: Look, gate: AccuracyPolicy) -> _Case:
     proof = formulas.stratified(label_strata(basis), gate.max_drop)
     proven_on = apart.arms(basis)
     halves = 0.0 if gate.minimum is None else math.log(2.0)
-    worse = log10(apart.combined(evidence, ACCURACY, sticky) - halves)
+    worse = log10(apart.combined(evidence, gate.evidence, sticky) - halves)
     low = log10(formulas.LOG_SMALLEST if gate.minimum is None else _log_e_low(evidence, gate, sticky) - halves)
     return _Case(
         gate=gate,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from serin_contract.profile import Profile
 from serin_contract.stats import CohortStats, LabelCounts
 from serin_operator.decide.judge import binned, shadowed, tallied
-from serin_operator.decide.judge.formulas import Stratum, two_arm_log_e
+from serin_operator.decide.judge.formulas import Stratum, margin_log_e, two_arm_log_e
 from serin_operator.decide.judge.saved import dump, restore
 from serin_operator.decide.judge.sums import (
     NO_COUNTERS,
@@ -28,7 +28,7 @@ from serin_operator.decide.judge.sums import (
     start,
     together,
 )
-from serin_operator.decide.policy import ACCURACY, ERROR_RATE
+from serin_operator.decide.policy import ACCURACY, ERROR_RATE, AccuracyPolicy
 
 if TYPE_CHECKING:
     from serin_operator.decide.observation import StatsAnswer
@@ -86,7 +86,7 @@ def absorb(
     cohorts = dict(evidence.cohorts)
     for name in sorted(added):
         cohorts[name] = _grown(
-            cohorts.get(name) or CohortEvidence(opened_at=now), *added[name], _known(evidence, name, policy)
+            cohorts.get(name) or CohortEvidence(opened_at=now), *added[name], _known(evidence, name, policy), policy
         )
     readable = [answer.stats for answer in answers if answer.stats is not None]
     shadow = shadowed.absorb(evidence.shadow, evidence.candidate, readable)
@@ -187,13 +187,17 @@ def _arms(delta: Counters, of_candidate: bool) -> tuple[ArmCounts, ArmCounts]:
     )
 
 
-def _grown(cohort: CohortEvidence, candidate: ArmCounts, stable: ArmCounts, known: _Known) -> CohortEvidence:
+def _grown(
+    cohort: CohortEvidence, candidate: ArmCounts, stable: ArmCounts, known: _Known, policy: Policy
+) -> CohortEvidence:
     """The cohort with one more block: the bet is made on what was known before it."""
-    labels = two_arm_log_e(
-        labels_of(candidate, stable),
-        _guess(labels_of(cohort.candidate, cohort.stable), labels_of(*known)),
-    )
-    answers = two_arm_log_e(
+    block = labels_of(candidate, stable)
+    guess = _guess(labels_of(cohort.candidate, cohort.stable), labels_of(*known))
+    grown = {ACCURACY: two_arm_log_e(block, guess)}
+    gate = policy.gate(AccuracyPolicy)
+    if gate is not None and gate.strict:
+        grown[gate.evidence] = margin_log_e(block, guess, gate.max_drop)
+    grown[ERROR_RATE] = two_arm_log_e(
         answers_of(candidate, stable),
         _guess(answers_of(cohort.candidate, cohort.stable), answers_of(*known)),
     )
@@ -201,10 +205,7 @@ def _grown(cohort: CohortEvidence, candidate: ArmCounts, stable: ArmCounts, know
         cohort,
         candidate=cohort.candidate.plus(candidate),
         stable=cohort.stable.plus(stable),
-        log_e={
-            ACCURACY: cohort.log_e.get(ACCURACY, 0.0) + labels,
-            ERROR_RATE: cohort.log_e.get(ERROR_RATE, 0.0) + answers,
-        },
+        log_e={**cohort.log_e, **{name: cohort.log_e.get(name, 0.0) + factor for name, factor in grown.items()}},
     )
 
 

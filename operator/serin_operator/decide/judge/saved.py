@@ -42,11 +42,12 @@ def dump(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _dump_cohort(cohort: CohortEvidence) -> list[float]:
+def _dump_cohort(cohort: CohortEvidence) -> list[Any]:
     arms = (cohort.candidate, cohort.stable)
     counts = [value for arm in arms for value in _dump_arm(arm)]
     log_e = (cohort.log_e.get(ACCURACY, 0.0), cohort.log_e.get(ERROR_RATE, 0.0))
-    return [cohort.opened_at, *log_e, cohort.disturbed, *counts]
+    others = {name: value for name, value in cohort.log_e.items() if name not in (ACCURACY, ERROR_RATE)}
+    return [cohort.opened_at, *log_e, cohort.disturbed, *counts, others]
 
 
 def _dump_arm(arm: ArmCounts) -> tuple[float, ...]:
@@ -100,14 +101,16 @@ def _restored(document: Mapping[str, Any]) -> Evidence:
 
 
 def _restored_cohort(values: list[Any]) -> CohortEvidence:
-    row = _finite(values, 18)
+    row, others = _finite(values[:18], 18), {str(name): float(value) for name, value in values[18].items()}
+    if not all(math.isfinite(value) for value in others.values()):
+        raise ValueError("not the numbers that a dump holds")
     if min(row[3:]) < 0.0:
         raise ValueError("a sum is negative")
     return CohortEvidence(
         opened_at=row[0],
         candidate=ArmCounts(*row[4:11]),
         stable=ArmCounts(*row[11:18]),
-        log_e={ACCURACY: row[1], ERROR_RATE: row[2]},
+        log_e={ACCURACY: row[1], ERROR_RATE: row[2], **others},
         disturbed=row[3],
     )
 
