@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -49,7 +50,7 @@ class Arm:
     limits: Floats
     n: float
 
-    @property
+    @cached_property
     def rates(self) -> Floats:
         """Shares of violations."""
         return self.bad / self.n if self.n > 0.0 else np.zeros_like(self.bad)

@@ -211,14 +211,19 @@ def _errors(labels: LabelCounts, clip: float | None) -> Floats:
 
 def _matured(cohort: CohortStats, revision: str, before: float, *, own: bool) -> Floats:
     """Of the slots that ended before that time, so that all their labels have had their delay to come."""
-    total = np.zeros(SIZES[MATURED])
+    served = labelled = correct = error = error_2 = error_4 = 0.0
     for slot in cohort.slots:
         if slot.start + cohort.slot_seconds > before:
             continue
-        labels = slot.labels.get(revision) or LabelCounts()
-        served = slot.predictions if own else 0.0
-        total += (served, labels.labelled, labels.correct, labels.error, labels.error_2, labels.error_4)
-    return total
+        served += slot.predictions if own else 0.0
+        labels = slot.labels.get(revision)
+        if labels is not None:
+            labelled += labels.labelled
+            correct += labels.correct
+            error += labels.error
+            error_2 += labels.error_2
+            error_4 += labels.error_4
+    return np.array((served, labelled, correct, error, error_2, error_4))
 
 
 def _grown(told: Floats, last: Floats | None, *, matures: bool) -> Floats | None:
