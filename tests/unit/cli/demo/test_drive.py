@@ -37,7 +37,7 @@ async def drive_until_enough(answer=answer_well, *, labels: tuple[int, ...] = (7
     async with gateway(counting) as heard:
         rows = [[float(place), None] for place in range(len(labels))]
         drive = Drive(
-            Settings(heard.url, "digits.example.com", "digits", rows, list(labels), **{"rate": 2000.0, **settings})
+            Settings(heard.url, "digits.example.com", "digits", rows, list(labels), **{"rate": 300.0, **settings})
         )
         await drive.run(stop)
     return Told(heard, drive.snapshot())
