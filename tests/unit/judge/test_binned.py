@@ -172,7 +172,7 @@ def test_a_cohort_is_closed_once_its_successor_is_old_enough_and_then_grows_no_m
     assert rows(still) == pytest.approx(17.0, abs=ROUNDED), "it drains"
     closed = absorbed((), began=still, now=10.0 + DRAIN_SECONDS)
     assert [cohort.closed for cohort in closed.cohorts.values()] == [True, False]
-    assert {name for memory in closed.pods.values() for name, _ in memory.tables} == {SECOND}
+    assert {name for memory in closed.pods.values() for name, _ in memory.arrays} == {SECOND}
     later = both({FIRST: 50.0, SECOND: 5.0}, {FIRST: 150.0, SECOND: 5.0})
     assert rows(absorbed(later, began=closed, now=500.0)) == pytest.approx(17.0, abs=ROUNDED)
 

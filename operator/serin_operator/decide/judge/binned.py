@@ -23,6 +23,7 @@ from serin_contract.profile import Profile, profile_hash
 from serin_contract.stats import BinCounts, CohortStats, PodStats
 from serin_operator.decide.judge import bin_formulas
 from serin_operator.decide.judge.bin_formulas import Floats, Layout
+from serin_operator.decide.judge.starts import PodArrays, afresh, resumed
 
 Parts = NDArray[np.int64]
 """Counts in parts of 1/PARTS."""
@@ -31,7 +32,6 @@ COUNTER_MAX = 1e12
 """A count above this cannot be."""
 DRAIN_SECONDS = 120.0
 """So long after its successor opened a cohort may still grow; then it is closed and its pods are forgotten."""
-ENDED_STARTS_KEPT = 32
 GUESS_SAMPLES = 30.0
 """What other cohorts showed weighs as so many samples of each arm in a cohort's bets."""
 
@@ -90,23 +90,8 @@ class CohortBins:
         return self.candidate, self.stable, self.own, self.log_e
 
 
-@dataclass(frozen=True, eq=False)
-class PodBins:
-    """What was last added of one pod."""
-
-    started_at: str
-    tables: Mapping[tuple[str, str], Parts] = field(default_factory=dict)
-    """By cohort and table, the counts of this start that were added."""
-    ended: tuple[str, ...] = ()
-    """Earlier starts, which never answer again."""
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, PodBins)
-            and (self.started_at, self.ended) == (other.started_at, other.ended)
-            and self.tables.keys() == other.tables.keys()
-            and all(np.array_equal(parts, other.tables[key]) for key, parts in self.tables.items())
-        )
+PodBins = PodArrays[np.int64]
+"""By cohort and table."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +165,7 @@ def absorb(bins: BinEvidence, arms: Arms, answers: Iterable[PodStats], now: floa
     for stats in sorted(answers, key=lambda answer: (answer.pod_uid, answer.started_at)):
         if stats.revision in (arms.candidate, arms.stable):
             memory = _absorb_pod(bins, arms, stats, pods.get(stats.pod_uid), news)
-            if memory is not None and (memory.tables or memory.ended):
+            if memory is not None and (memory.arrays or memory.ended):
                 pods[stats.pod_uid] = memory
     cohorts = dict(bins.cohorts)
     for name in sorted(news.added):
@@ -203,11 +188,11 @@ class _News:
 
 def _absorb_pod(bins: BinEvidence, arms: Arms, stats: PodStats, memory: PodBins | None, news: _News) -> PodBins | None:
     """The pod's new memory, its growth added to the news; None where an ended start answers."""
-    memory = _memory(memory, stats)
+    memory = resumed(memory, stats.started_at, afresh)
     if memory is None:
         news.refused += 1
         return None
-    tables, of_candidate = dict(memory.tables), stats.revision == arms.candidate
+    tables, of_candidate = dict(memory.arrays), stats.revision == arms.candidate
     for name, cohort in stats.cohorts.items():
         if not name.startswith(f"{arms.candidate}.") or _is_closed(bins, name):
             continue
@@ -220,7 +205,7 @@ def _absorb_pod(bins: BinEvidence, arms: Arms, stats: PodStats, memory: PodBins 
                 tables[name, table] = grown[0]
                 sums = news.added.setdefault(name, {})
                 sums[arm] = sums[arm] + grown[1] if arm in sums else grown[1]
-    return replace(memory, tables=tables)
+    return replace(memory, arrays=tables)
 
 
 def _known(bins: BinEvidence, arms: Arms) -> BinEvidence:
@@ -259,17 +244,6 @@ def _empty(opened_at: float, candidate: Axes | None, stable: Axes | None) -> Coh
     features = len(stable.widths) if stable is not None else 0
     bets = np.zeros(bin_formulas.BETS * features)
     return CohortBins(opened_at, np.zeros(shared), np.zeros(shared), np.zeros(own), bets)
-
-
-def _memory(memory: PodBins | None, stats: PodStats) -> PodBins | None:
-    """Of this start of the pod; None for an answer of a start that has ended."""
-    if memory is None:
-        return PodBins(stats.started_at)
-    if memory.started_at == stats.started_at:
-        return memory
-    if stats.started_at in memory.ended:
-        return None
-    return PodBins(stats.started_at, {}, (*memory.ended, memory.started_at)[-ENDED_STARTS_KEPT:])
 
 
 def _is_closed(bins: BinEvidence, name: str) -> bool:
@@ -371,8 +345,8 @@ def _closed(bins: BinEvidence, now: float) -> BinEvidence:
         name: replace(cohort, closed=True) if name in drained else cohort for name, cohort in bins.cohorts.items()
     }
     pods = {
-        uid: replace(pod, tables={key: parts for key, parts in pod.tables.items() if key[0] not in drained})
+        uid: replace(pod, arrays={key: parts for key, parts in pod.arrays.items() if key[0] not in drained})
         for uid, pod in bins.pods.items()
     }
-    kept = {uid: pod for uid, pod in pods.items() if pod.tables or pod.ended}
+    kept = {uid: pod for uid, pod in pods.items() if pod.arrays or pod.ended}
     return replace(bins, cohorts=cohorts, pods=kept)

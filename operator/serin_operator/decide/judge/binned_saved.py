@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import math
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from serin_operator.decide.judge.bin_formulas import BETS, Floats
+from serin_operator.decide.judge.bin_formulas import BETS
 from serin_operator.decide.judge.binned import NO_BINS, PARTS, Axes, BinEvidence, CohortBins, Parts, PodBins
+from serin_operator.decide.judge.packed import pack, unpack
 
 PACKED_BYTES_MAX = 600_000
 """Of all bins together as text. Above it nothing of them is kept: the e-values then begin at 1 again after a restart,
 which is as valid, and the first answers bring back every sum that a pod still holds."""
-UNPACKED_BYTES_MAX = 64_000_000
 
 
 def dump(bins: BinEvidence) -> dict[str, Any]:
@@ -34,16 +32,16 @@ def _packed(bins: BinEvidence) -> dict[str, Any]:
         rows += [np.rint(values * PARTS).astype(np.int64) for values in (cohort.candidate, cohort.stable, cohort.own)]
     pods = {}
     for uid, pod in bins.pods.items():
-        rows += list(pod.tables.values())
-        for name, _ in pod.tables:
+        rows += list(pod.arrays.values())
+        for name, _ in pod.arrays:
             names.setdefault(name, len(names))
         pods[uid] = [
             pod.started_at,
             list(pod.ended),
-            [[names[name], table, len(parts)] for (name, table), parts in pod.tables.items()],
+            [[names[name], table, len(parts)] for (name, table), parts in pod.arrays.items()],
         ]
-    counts = _pack(np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64))
-    log_e = _pack(np.concatenate([np.zeros(0), *(cohort.log_e for cohort in bins.cohorts.values())]).view(np.int64))
+    counts = pack(np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64))
+    log_e = pack(np.concatenate([np.zeros(0), *(cohort.log_e for cohort in bins.cohorts.values())]).view(np.int64))
     return {
         "candidate": _dump_axes(bins.candidate_axes),
         "stable": _dump_axes(bins.stable_axes),
@@ -67,7 +65,7 @@ def restore(document: Mapping[str, Any] | None) -> BinEvidence:
     if document.get("lost"):
         return BinEvidence(lost=True)
     candidate, stable = _axes(document["candidate"]), _axes(document["stable"])
-    counts, log_e = _Reader(_unpack(document["counts"])), _Reader(_unpack(document["logE"]))
+    counts, log_e = unpack(document["counts"]), unpack(document["logE"])
     if counts.values.size and counts.values.min() < 0:
         raise ValueError("a count is negative")
     names = [str(name) for name in document["names"]]
@@ -80,7 +78,7 @@ def restore(document: Mapping[str, Any] | None) -> BinEvidence:
             c,
             s,
             o,
-            _finite_all(log_e.take(BETS * len(stable.widths) if stable else 0).view(np.float64)),
+            log_e.take_floats(BETS * len(stable.widths) if stable else 0),
             bool(closed),
         )
     if len(cohorts) != len(document["cohorts"]):
@@ -96,23 +94,6 @@ def restore(document: Mapping[str, Any] | None) -> BinEvidence:
     counts.finish()
     log_e.finish()
     return BinEvidence(candidate, stable, cohorts, pods, refused=int(document["refused"]))
-
-
-class _Reader:
-    """Takes numbers off the front of an array, neither more nor fewer than it holds."""
-
-    def __init__(self, values: Parts) -> None:
-        self.values, self._at = values, 0
-
-    def take(self, size: int) -> Parts:
-        if size < 0 or self._at + size > len(self.values):
-            raise ValueError("the dump holds too few numbers")
-        self._at += size
-        return self.values[self._at - size : self._at]
-
-    def finish(self) -> None:
-        if self._at != len(self.values):
-            raise ValueError("the dump holds too many numbers")
 
 
 def _dump_axes(axes: Axes | None) -> list[Any] | None:
@@ -134,27 +115,3 @@ def _finite(value: Any) -> float:
     if not math.isfinite(number):
         raise ValueError("not a number that a dump holds")
     return number
-
-
-def _finite_all(values: Floats) -> Floats:
-    if not np.isfinite(values).all():
-        raise ValueError("not the numbers that a dump holds")
-    return values
-
-
-def _pack(values: Parts) -> str:
-    """Byte by byte of all numbers, the lowest bytes first: the high ones are mostly 0 and cost nothing compressed."""
-    planes = np.ascontiguousarray(values, dtype="<i8").view(np.uint8).reshape(-1, 8).T
-    return base64.b64encode(zlib.compress(planes.tobytes(), 6)).decode()
-
-
-def _unpack(text: str) -> Parts:
-    unzip = zlib.decompressobj()
-    try:
-        data = unzip.decompress(base64.b64decode(text, validate=True), UNPACKED_BYTES_MAX)
-    except zlib.error as error:
-        raise ValueError("the packed numbers are broken") from error
-    if not unzip.eof or len(data) % 8:
-        raise ValueError("the packed numbers are broken")
-    planes = np.frombuffer(data, dtype=np.uint8).reshape(8, -1)
-    return np.ascontiguousarray(planes.T).view("<i8").ravel().astype(np.int64)

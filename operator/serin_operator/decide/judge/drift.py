@@ -24,6 +24,7 @@ from serin_operator.decide.judge import bin_formulas, binned, drifted, formulas
 from serin_operator.decide.judge.bin_formulas import Flags, Floats
 from serin_operator.decide.judge.drifted import Between, Own, Part
 from serin_operator.decide.judge.findings import (
+    FEATURES_SHOWN,
     PASS_ERROR,
     SAMPLES_MIN,
     Finding,
@@ -36,7 +37,6 @@ from serin_operator.decide.judge.findings import (
 from serin_operator.decide.judge.look import Look
 from serin_operator.decide.judge.reasons import GateReason
 
-FEATURES_SHOWN = 5
 HALF = math.log(2.0)
 """Each of the two tests stakes half of the gate's wealth."""
 

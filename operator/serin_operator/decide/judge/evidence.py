@@ -16,6 +16,7 @@ from serin_contract.stats import CohortStats, LabelCounts
 from serin_operator.decide.judge import binned, shadowed, tallied
 from serin_operator.decide.judge.formulas import Stratum, margin_log_e, two_arm_log_e
 from serin_operator.decide.judge.saved import dump, restore
+from serin_operator.decide.judge.starts import resumed
 from serin_operator.decide.judge.sums import (
     NO_COUNTERS,
     ArmCounts,
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ArmCounts", "CohortEvidence", "Evidence", "PodMemory", "absorb", "dump", "restore", "start"]
 
-ENDED_STARTS_KEPT = 32
-"""Ended processes remembered per pod, so that a late answer of one is refused."""
 RING_PARTS = 32
 """The label delay is watched at this many points."""
 ROUNDING = 1e-6
@@ -119,11 +118,9 @@ def _news(evidence: Evidence, memory: PodMemory | None, answer: StatsAnswer) -> 
         return None, [], 0
     if stats.pod_uid != answer.pod_uid or stats.revision != answer.revision:
         return None, [], 1  # the address answers for another pod
-    if memory is None or memory.started_at != stats.started_at:
-        if memory is not None and stats.started_at in memory.ended:
-            return None, [], 1
-        ended = (*memory.ended, memory.started_at)[-ENDED_STARTS_KEPT:] if memory is not None else ()
-        memory = PodMemory(stats.started_at, {}, ended)
+    memory = resumed(memory, stats.started_at, lambda start, ended: PodMemory(start, {}, ended))
+    if memory is None:
+        return None, [], 1
     counters = dict(memory.counters)
     fresh: Fresh = []
     refused = 0

@@ -19,6 +19,8 @@ chance is this one however many gates there are, and is not shared between them.
 """
 COHORT_SAMPLES_MIN = 30.0
 """A Pass rests on this many samples of each arm in the current cohort, so on the present weight as well."""
+FEATURES_SHOWN = 5
+"""In status, the worst first."""
 SAMPLES_MIN = 100.0
 """A confidence sequence is asymptotic: below this many samples of each arm in all it is not trusted."""
 

@@ -20,6 +20,7 @@ from serin_operator.decide.gate_policies import SCHEMA, SchemaPolicy
 from serin_operator.decide.judge import bin_formulas, formulas, tallied
 from serin_operator.decide.judge.bin_formulas import Flags, Floats
 from serin_operator.decide.judge.findings import (
+    FEATURES_SHOWN,
     PASS_ERROR,
     SAMPLES_MIN,
     Finding,
@@ -36,7 +37,6 @@ from serin_operator.decide.judge.reasons import GateReason
 from serin_operator.decide.judge.sums import ArmCounts, CohortEvidence, Evidence
 
 KINDS = ("missing", "unseen", "below the range", "above the range")
-FEATURES_SHOWN = 5
 HALF = math.log(2.0)
 LOG_E_PASS = -math.log(PASS_ERROR / 2.0)
 
@@ -140,7 +140,7 @@ def trained(profile: Profile) -> Floats:
     unseen = [
         feature.counts[-2] / rows if isinstance(feature, CategoryFeature) else 0.0 for feature in profile.features
     ]
-    # Half of the widened range lies beyond what training saw, so none of its rows did.
+    # The range that counts is wider than what training saw, so none of its rows lay outside.
     return np.array([*missing, *unseen, *([0.0] * 2 * len(profile.features))])
 
 

@@ -16,6 +16,7 @@ from serin_contract.stats import LATENCY_BOUNDS_SECONDS, CohortStats, LabelCount
 from serin_operator.decide.gate_policies import LATENCY, REGRESSION_ERROR, SCHEMA, LatencyPolicy
 from serin_operator.decide.judge.bin_formulas import Floats
 from serin_operator.decide.judge.formulas import LOG_SMALLEST, Stratum, log_weight, two_arm_log_e
+from serin_operator.decide.judge.starts import PodArrays, afresh, resumed
 from serin_operator.decide.policy import Policy
 
 TIMES = "times"
@@ -32,7 +33,6 @@ QUALITY = "quality"
 SIZES = {TIMES: len(LATENCY_BOUNDS_SECONDS) + 1, REFUSALS: 2, ERRORS: 5, MATURED: 6}
 COUNTER_MAX = 1e15
 ROUNDING = 1e-6
-ENDED_STARTS_KEPT = 32
 Vectors = Mapping[str, Floats]
 
 
@@ -56,23 +56,8 @@ class CohortTally:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class PodTally:
-    """What was last added of one pod."""
-
-    started_at: str
-    vectors: Mapping[tuple[str, str], Floats] = field(default_factory=dict)
-    """By cohort and `arm/kind`, what of this start was added."""
-    ended: tuple[str, ...] = ()
-    """Earlier starts, which never answer again."""
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, PodTally)
-            and (self.started_at, self.ended) == (other.started_at, other.ended)
-            and self.vectors.keys() == other.vectors.keys()
-            and all(np.array_equal(vector, other.vectors[key]) for key, vector in self.vectors.items())
-        )
+PodTally = PodArrays[np.float64]
+"""By cohort and `arm/kind`."""
 
 
 @dataclass(frozen=True)
@@ -123,11 +108,11 @@ def absorb(
     pods, refused = dict(tallies.pods), tallies.refused
     added: dict[str, dict[tuple[str, str], Floats]] = {}
     for stats in sorted(answers, key=lambda answer: (answer.pod_uid, answer.started_at)):
-        memory = _memory(pods.get(stats.pod_uid), stats)
+        memory = resumed(pods.get(stats.pod_uid), stats.started_at, afresh)
         if memory is None:
             refused += 1
             continue
-        vectors = dict(memory.vectors)
+        vectors = dict(memory.arrays)
         for name, key, told in _told(stats, candidate, stable, now - policy.label_delay_seconds):
             growth = _grown(told, vectors.get((name, "/".join(key))), matures=key[1] == MATURED)
             if growth is None:
@@ -138,7 +123,7 @@ def absorb(
                 sums = added.setdefault(name, {})
                 sums[key] = sums[key] + growth if key in sums else growth
         if vectors or memory.ended:
-            pods[stats.pod_uid] = replace(memory, vectors=vectors)
+            pods[stats.pod_uid] = replace(memory, arrays=vectors)
     cohorts = dict(tallies.cohorts)
     for name in sorted(added):
         cohorts[name] = _with_block(tallies, name, added[name], now, policy)
@@ -157,17 +142,6 @@ def combined(tallies: TallyEvidence, gate: str, *, sticky: bool) -> float:
 
 def _same(mine: Vectors, theirs: Vectors) -> bool:
     return mine.keys() == theirs.keys() and all(np.array_equal(one, theirs[kind]) for kind, one in mine.items())
-
-
-def _memory(memory: PodTally | None, stats: PodStats) -> PodTally | None:
-    """Of this start of the pod; None for an answer of a start that has ended."""
-    if memory is None:
-        return PodTally(stats.started_at)
-    if memory.started_at == stats.started_at:
-        return memory
-    if stats.started_at in memory.ended:
-        return None
-    return PodTally(stats.started_at, {}, (*memory.ended, memory.started_at)[-ENDED_STARTS_KEPT:])
 
 
 Told = tuple[str, tuple[str, str], Floats]

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import math
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from serin_operator.decide.judge.bin_formulas import Floats
+from serin_operator.decide.judge.packed import Reader, pack, unpack
 from serin_operator.decide.judge.tallied import NO_TALLIES, CohortTally, PodTally, TallyEvidence
 
 PACKED_CHARS_MAX = 200_000
 """Above it nothing of the tallies is kept: their e-values then begin at 1 again after a restart, which is as valid."""
-NUMBERS_MAX = 4_000_000
 
 
 def dump(tallies: TallyEvidence) -> dict[str, Any]:
@@ -45,11 +43,11 @@ def dump(tallies: TallyEvidence) -> dict[str, Any]:
         uid: [
             pod.started_at,
             list(pod.ended),
-            [noted([names.setdefault(name, len(names)), key], found) for (name, key), found in pod.vectors.items()],
+            [noted([names.setdefault(name, len(names)), key], found) for (name, key), found in pod.arrays.items()],
         ]
         for uid, pod in tallies.pods.items()
     }
-    packed = base64.b64encode(zlib.compress(np.concatenate([np.zeros(0), *vectors]).tobytes(), 6)).decode()
+    packed = pack(np.concatenate([np.zeros(0), *vectors]).view(np.int64))
     if len(packed) > PACKED_CHARS_MAX:
         return {}
     return {
@@ -71,7 +69,7 @@ def restore(document: Mapping[str, Any] | None) -> TallyEvidence:
     """
     if document is None:
         return NO_TALLIES
-    numbers = _Numbers(document["numbers"])
+    numbers = unpack(document["numbers"])
     names = [str(name) for name in document["names"]]
     cohorts = {
         name: _cohort(row, numbers)
@@ -80,42 +78,21 @@ def restore(document: Mapping[str, Any] | None) -> TallyEvidence:
     pods = {
         str(uid): PodTally(
             str(started_at),
-            {(names[int(place)], str(key)): numbers.take(int(size)) for place, key, size in rows},
+            {(names[int(place)], str(key)): numbers.take_floats(int(size)) for place, key, size in rows},
             tuple(str(start) for start in ended),
         )
         for uid, (started_at, ended, rows) in document["pods"].items()
     }
+    numbers.finish()
     return TallyEvidence(cohorts, pods, int(document["refused"]))
 
 
-def _cohort(row: list[Any], numbers: _Numbers) -> CohortTally:
+def _cohort(row: list[Any], numbers: Reader) -> CohortTally:
     opened_at, log_e, rows = row
     arms: dict[str, dict[str, Floats]] = {"candidate": {}, "stable": {}}
     for arm, kind, size in rows:
-        arms[str(arm)][str(kind)] = numbers.take(int(size))
+        arms[str(arm)][str(kind)] = numbers.take_floats(int(size))
     factors = {str(gate): float(value) for gate, value in log_e.items()}
     if not all(math.isfinite(value) for value in (float(opened_at), *factors.values())):
         raise ValueError("not the numbers that a dump holds")
     return CohortTally(float(opened_at), arms["candidate"], arms["stable"], factors)
-
-
-class _Numbers:
-    """The packed numbers, read one vector after the other."""
-
-    def __init__(self, packed: str) -> None:
-        stream = zlib.decompressobj()
-        try:
-            data = stream.decompress(base64.b64decode(packed, validate=True), 8 * NUMBERS_MAX)
-        except zlib.error as error:
-            raise ValueError("the numbers are not packed as a dump packs them") from error
-        self._values = np.frombuffer(data, dtype=np.float64)
-        if not np.isfinite(self._values).all():
-            raise ValueError("not the numbers that a dump holds")
-        self._place = 0
-
-    def take(self, size: int) -> Floats:
-        """The next vector."""
-        if not 0 <= size <= len(self._values) - self._place:
-            raise ValueError("fewer numbers than a dump holds")
-        self._place += size
-        return self._values[self._place - size : self._place]

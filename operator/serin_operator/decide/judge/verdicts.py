@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from serin_operator.api.deployment import GateStatus, Mode
+from serin_operator.api.deployment import GateStatus
 from serin_operator.decide.gate_policies import (
     AccuracyPolicy,
     AgreementPolicy,
@@ -40,14 +40,37 @@ def judge(look: Look, shares: Mapping[str, float], previous: tuple[GateStatus, .
         shares: share of falseRollbackBudget by gate, as fixed when the trial began.
         previous: the gates as last reported; `since` is kept while the verdict stays.
     """
+
+    def found(gate: GatePolicy, share: float, before: GateStatus | None) -> Finding:
+        return _finding(look.of(share, before), gate)
+
+    return statuses(look.policy.gates, shares, previous, look.now_text, found)
+
+
+def statuses(
+    gates: Iterable[GatePolicy],
+    shares: Mapping[str, float],
+    previous: Iterable[GateStatus],
+    now_text: str,
+    finding_of: Callable[[GatePolicy, float, GateStatus | None], Finding],
+) -> tuple[GateStatus, ...]:
+    """What each gate says, as the API shows it.
+
+    Args:
+        gates: in the order in which they are shown.
+        shares: part of the budget by gate; 0 for one that is not there.
+        previous: the gates as last reported; `since` is kept while the verdict stays.
+        now_text: `since` of a new verdict.
+        finding_of: asks one gate, with its part and what it said last.
+    """
     known = {gate.name: gate for gate in previous}
-    found: list[GateStatus] = []
-    for gate in look.policy.gates:
+    said: list[GateStatus] = []
+    for gate in gates:
         before = known.get(gate.name)
-        finding = _finding(look.of(shares.get(gate.name, 0.0), before), gate)
+        finding = finding_of(gate, shares.get(gate.name, 0.0), before)
         since = before.since if before is not None and before.verdict == finding.verdict else None
-        found.append(gate_status(gate.name, gate.mode, finding, since or look.now_text))
-    return tuple(found)
+        said.append(_status(gate, finding, since or now_text))
+    return tuple(said)
 
 
 def _finding(look: Look, gate: GatePolicy) -> Finding:
@@ -72,11 +95,10 @@ def _finding(look: Look, gate: GatePolicy) -> Finding:
             return judge_custom(look, gate)
 
 
-def gate_status(name: str, mode: Mode, found: Finding, since: str) -> GateStatus:
-    """The finding as the API shows it."""
+def _status(gate: GatePolicy, found: Finding, since: str) -> GateStatus:
     return GateStatus(
-        name=name,
-        mode=mode,
+        name=gate.name,
+        mode=gate.mode,
         verdict=found.verdict,
         reason=found.reason.value,
         message=found.message[:1024],

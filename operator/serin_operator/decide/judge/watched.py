@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from serin_contract.stats import LATENCY_BOUNDS_SECONDS, CohortStats, LabelCounts, PodStats
+from serin_operator.decide.judge.starts import resumed
 from serin_operator.decide.judge.watched_slots import NO_SLOTS, Slots, Vectors
 from serin_operator.decide.judge.watched_slots import grown as slots_grown
 from serin_operator.decide.judge.watched_trail import Sums, Trail, plus
@@ -23,7 +24,6 @@ LABELS_SMALLEST, LABELS_MOST = 25.0, 6400.0
 """A block of labels closes at the first, and windows reach back over the second at least half as far."""
 REQUESTS_SMALLEST, REQUESTS_MOST = 50.0, 1e7
 
-ENDED_STARTS_KEPT = 8
 PODS_KEPT = 64
 """Beyond so many, pods that are gone are forgotten."""
 ROUNDING = 1e-6
@@ -160,11 +160,9 @@ def _news(
     evidence: WatchEvidence, counts: PodCounts | None, stats: PodStats
 ) -> tuple[PodCounts | None, list[Counters], int]:
     """The pod's new memory (None: as it was), what it adds, and how much was refused."""
-    if counts is None or counts.started_at != stats.started_at:
-        if counts is not None and stats.started_at in counts.ended:
-            return None, [], 1
-        ended = (*counts.ended, counts.started_at)[-ENDED_STARTS_KEPT:] if counts is not None else ()
-        counts = PodCounts(stats.started_at, {}, ended)
+    counts = resumed(counts, stats.started_at, lambda start, ended: PodCounts(start, {}, ended))
+    if counts is None:
+        return None, [], 1
     known, fresh, refused = dict(counts.counters), [], 0
     for name, cohort in stats.cohorts.items():
         if not _is_mine(evidence, name):

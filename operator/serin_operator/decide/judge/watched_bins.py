@@ -15,13 +15,14 @@ from typing import Literal
 
 import numpy as np
 
-from serin_contract.profile import CategoryFeature, Profile
+from serin_contract.profile import Profile
 from serin_operator.api.deployment import FeatureStatus
 from serin_operator.decide.gate_policies import DataDriftPolicy, PredictionDriftPolicy, SchemaPolicy
 from serin_operator.decide.judge import bin_formulas
 from serin_operator.decide.judge.bin_formulas import Floats, Layout, Pair
-from serin_operator.decide.judge.findings import Finding, log10
+from serin_operator.decide.judge.findings import FEATURES_SHOWN, Finding, log10
 from serin_operator.decide.judge.formulas import LOG_SMALLEST
+from serin_operator.decide.judge.quality import KINDS, trained
 from serin_operator.decide.judge.reasons import GateReason
 from serin_operator.decide.judge.watched_formulas import Proof, log_needed, loss_log_e
 from serin_operator.decide.judge.watched_look import WatchLook
@@ -32,9 +33,6 @@ HOURS = (1, 2, 4, 8)
 """Windows that alert."""
 DAYS = (1, 3, 7)
 """Windows that may breach."""
-FEATURES_SHOWN = 5
-
-KINDS = ("missing", "unseen", "below the training range", "above the training range")
 
 
 @dataclass(frozen=True)
@@ -181,7 +179,7 @@ def judge_schema(look: WatchLook, gate: SchemaPolicy) -> Finding:
     if profile is None or not profile.features:
         return _no_profile()
     proven = look.proven.get(gate.name, 0.0)
-    limits = _training_shares(profile) + gate.max_violations + (proven if proven > gate.max_violations else 0.0)
+    limits = trained(profile) + gate.max_violations + (proven if proven > gate.max_violations else 0.0)
     windows = [slots.last_hours(hours, look.now) for hours in HOURS] + [slots.last_days(days) for days in DAYS]
     counted = [
         window.quality for window in windows if len(window.quality) == 1 + limits.size and window.quality[0] > 0.0
@@ -194,12 +192,6 @@ def judge_schema(look: WatchLook, gate: SchemaPolicy) -> Finding:
     if log_e < LIKELY * proof.needed:
         place, quality = _worst(counted[-1], limits), counted[-1]
     return _violated(profile, place, quality, float(limits[place]), proof)
-
-
-def _training_shares(profile: Profile) -> Floats:
-    """By kind and feature, the share of such values in training: only missing ones were kept there."""
-    missing = [feature.counts[-1] / max(sum(feature.counts), 1.0) for feature in profile.features]
-    return np.array([*missing, *[0.0] * (3 * len(missing))], dtype=np.float64)
 
 
 def _violations(quality: tuple[float, ...], limits: Floats) -> tuple[float, int, tuple[float, ...]]:
@@ -218,10 +210,8 @@ def _worst(quality: tuple[float, ...], limits: Floats) -> int:
 
 def _violated(profile: Profile, place: int, quality: tuple[float, ...], limit: float, proof: Proof) -> Finding:
     kind, feature = divmod(place, len(profile.features))
-    what = profile.features[feature]
-    unseen = "categories not known" if isinstance(what, CategoryFeature) else "values of another kind"
     share = quality[1 + place] / quality[0]
-    seen = f"{share:.2%} of {what.name} is {unseen if kind == 1 else KINDS[kind]} over {quality[0]:.0f} rows"
+    seen = f"{share:.2%} of {profile.features[feature].name} is {KINDS[kind]} over {quality[0]:.0f} rows"
     finding = Finding(
         verdict="Pass",
         reason=GateReason.NotBreached,

@@ -20,7 +20,7 @@ from serin_operator.decide.judge import sums
 from serin_operator.decide.judge.custom import judge_custom
 from serin_operator.decide.judge.findings import Finding
 from serin_operator.decide.judge.look import Look
-from serin_operator.decide.judge.verdicts import gate_status
+from serin_operator.decide.judge.verdicts import statuses
 from serin_operator.decide.judge.watched_bins import judge_data_drift, judge_prediction_drift, judge_schema
 from serin_operator.decide.judge.watched_look import WatchLook
 from serin_operator.decide.judge.watched_rates import (
@@ -46,14 +46,11 @@ def judge(look: WatchLook, previous: tuple[GateStatus, ...] = ()) -> tuple[GateS
     """
     gates = gates_of(look.policy)
     shares = gate_policies.shares(look.policy.watch.false_alarms_per_year, gates)
-    known = {gate.name: gate for gate in previous}
-    found: list[GateStatus] = []
-    for gate in gates:
-        before = known.get(gate.name)
-        finding = _finding(look.of(shares.get(gate.name, 0.0), before), gate)
-        since = before.since if before is not None and before.verdict == finding.verdict else None
-        found.append(gate_status(gate.name, gate.mode, finding, since or look.now_text))
-    return tuple(found)
+
+    def found(gate: GatePolicy, alarms_per_year: float, before: GateStatus | None) -> Finding:
+        return _finding(look.of(alarms_per_year, before), gate)
+
+    return statuses(gates, shares, previous, look.now_text, found)
 
 
 def _finding(look: WatchLook, gate: GatePolicy) -> Finding:
