@@ -181,6 +181,14 @@ LIVELY = Stretch(looks=30 * 4, seconds=HOUR / 4, requests=50)
             {"latency": {"quantile": 0.99, "max": "250ms"}}, {}, [Stretch(slow=0.05)], "Fail", "AboveMaximum",
         ),
         (
+            "slow answers in the bucket from 7 to 10 s, all of it beyond the maximum",
+            {"latency": {"quantile": 0.99, "max": "7s"}}, {}, [Stretch(slow=0.05)], "Fail", "AboveMaximum",
+        ),
+        (
+            "the same, and they may all have been in time",
+            {"latency": {"quantile": 0.99, "max": "8s"}}, {}, [Stretch(slow=0.05)], "Pass", "NotBreached",
+        ),
+        (
             "an error as proven",
             {"regressionError": {"maxRise": 0.05}}, {"regressionError": 2.0}, [Stretch(error=2.05)],
             "Pass", "NotBreached",

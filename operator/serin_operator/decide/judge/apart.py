@@ -19,16 +19,16 @@ from serin_operator.decide.judge.sums import ArmCounts, CohortEvidence, Evidence
 
 def strongest(evidence: Evidence, log_e_of: Callable[[CohortEvidence], float]) -> float:
     """The strongest of the cohorts' weighted e-values, as natural log; that of no evidence where there is no cohort."""
-    ordered = sorted(evidence.cohorts.items(), key=lambda item: (item[1].opened_at, item[0]))
-    weighted = (log_e_of(cohort) + formulas.log_weight(order) for order, (_, cohort) in enumerate(ordered, start=1))
-    return max(weighted, default=formulas.LOG_SMALLEST)
+    return formulas.pooled((log_e_of(cohort) for cohort in _in_order(evidence)), sticky=True)
 
 
 def combined(evidence: Evidence, gate: str, sticky: bool) -> float:
     """Natural log of the gate's e-value: the cohorts' factors multiplied, or the strongest where callers return."""
-    if not sticky:
-        return evidence.log_e(gate)
-    return strongest(evidence, lambda cohort: cohort.log_e.get(gate, 0.0))
+    return formulas.pooled((cohort.log_e.get(gate, 0.0) for cohort in _in_order(evidence)), sticky=sticky)
+
+
+def _in_order(evidence: Evidence) -> list[CohortEvidence]:
+    return [cohort for _, cohort in sorted(evidence.cohorts.items(), key=lambda item: (item[1].opened_at, item[0]))]
 
 
 def basis(evidence: Evidence, current: CohortEvidence | None, sticky: bool) -> tuple[CohortEvidence, ...]:

@@ -190,6 +190,18 @@ def log_weight(order: int) -> float:
     return -math.log(order * (order + 1))
 
 
+def pooled(factors: Iterable[float], *, sticky: bool) -> float:
+    """Natural log of a gate's e-value from those of its cohorts, as natural logs in the order in which they opened.
+
+    Multiplied, or where callers return the strongest at its part of the budget (`apart` says why); that of no
+    evidence where there is no cohort and callers return.
+    """
+    if not sticky:
+        return math.fsum(factors)
+    weighted = (factor + log_weight(order) for order, factor in enumerate(factors, start=1))
+    return max(weighted, default=LOG_SMALLEST)
+
+
 def _smoothed(hits: float, n: float) -> float:
     """A rate that is neither 0 nor 1."""
     return (min(hits, n) + 0.5) / (n + 1.0)

@@ -6,7 +6,6 @@ growth is added once. A vector that fell, or cannot be, adds nothing.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -15,7 +14,7 @@ import numpy as np
 from serin_contract.stats import LATENCY_BOUNDS_SECONDS, CohortStats, LabelCounts, PodStats
 from serin_operator.decide.gate_policies import LATENCY, REGRESSION_ERROR, SCHEMA, LatencyPolicy
 from serin_operator.decide.judge.bin_formulas import Floats
-from serin_operator.decide.judge.formulas import LOG_SMALLEST, Stratum, log_weight, two_arm_log_e
+from serin_operator.decide.judge.formulas import Stratum, pooled, two_arm_log_e
 from serin_operator.decide.judge.starts import PodArrays, afresh, resumed
 from serin_operator.decide.policy import Policy
 
@@ -133,11 +132,7 @@ def absorb(
 
 def combined(tallies: TallyEvidence, gate: str, *, sticky: bool) -> float:
     """Natural log of the gate's e-value: the cohorts' factors multiplied, or the strongest where callers return."""
-    factors = [cohort.log_e.get(gate, 0.0) for cohort in in_order(tallies)]
-    if not sticky:
-        return math.fsum(factors)
-    weighted = (factor + log_weight(order) for order, factor in enumerate(factors, start=1))
-    return max(weighted, default=LOG_SMALLEST)
+    return pooled((cohort.log_e.get(gate, 0.0) for cohort in in_order(tallies)), sticky=sticky)
 
 
 def _same(mine: Vectors, theirs: Vectors) -> bool:

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from serin_contract.stats import LATENCY_BOUNDS_SECONDS
 from serin_operator.decide import timestamps
 from serin_operator.decide.gate_policies import (
     ERROR_RATE,
@@ -22,6 +21,7 @@ from serin_operator.decide.gate_policies import (
 from serin_operator.decide.judge import formulas
 from serin_operator.decide.judge.findings import Finding, log10
 from serin_operator.decide.judge.reasons import GateReason
+from serin_operator.decide.judge.tallied import first_slow
 from serin_operator.decide.judge.watched_formulas import Proof, loss_log_e, strongest
 from serin_operator.decide.judge.watched_look import WatchLook
 from serin_operator.decide.judge.watched_trail import Block, Sums, Trail
@@ -123,8 +123,8 @@ def judge_error_rate(look: WatchLook, gate: ErrorRatePolicy) -> Finding:
 
 
 def judge_latency(look: WatchLook, gate: LatencyPolicy) -> Finding:
-    """Requests slower than `max`, of which the quantile leaves room for so many."""
-    slow = sum(bound <= gate.max_seconds for bound in LATENCY_BOUNDS_SECONDS) + 2
+    """Requests surely slower than `max`, of which the quantile leaves room for so many."""
+    slow = 2 + first_slow(gate.max_seconds)
     return _answer(
         look,
         _Question(
