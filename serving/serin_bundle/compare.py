@@ -14,6 +14,7 @@ from serin_bundle.features import FeatureTally, plan_features
 from serin_bundle.table import Table, Values, read_chunk, read_table
 from serin_contract.bundle import Column
 from serin_contract.profile import CategoryFeature, Feature
+from serin_contract.rows import lengths
 
 SAMPLE_ROWS = 2_000
 """Of each file, for the classifier."""
@@ -155,5 +156,5 @@ def _numbers(matrix: Values, columns: list[Column], plan: list[Feature]) -> Valu
             places = {name: float(place) for place, name in enumerate(listed[column.name])}
             found[:, index] = [np.nan if text is None else places.get(text, len(places)) for text in values.tolist()]
         else:
-            found[:, index] = [np.nan if text is None else len(text) for text in values.tolist()]
+            found[:, index] = lengths(values.tolist())
     return found

@@ -14,6 +14,7 @@ from serin_bundle.errors import BundleError
 from serin_bundle.table import Table, Values
 from serin_contract.bundle import Column
 from serin_contract.profile import BINS_MAX, CATEGORIES_MAX, CategoryFeature, Feature, NumericFeature
+from serin_contract.rows import lengths, row_scalars
 
 NUMBERS_WIDE = 64
 """Of more columns of numbers the profile has the mean and the norm of the row, and few bins for each column."""
@@ -41,7 +42,7 @@ def plan_features(table: Table) -> list[Feature]:
             features.append(_numeric(column.name, values.astype(np.float64), BINS_MAX_WIDE if wide else BINS_MAX))
     if wide:
         rows = _numbers(table.matrix, table.columns)
-        features += [_numeric(f"{of}(row)", row_scalars(of, rows), of=of, column="") for of in _SCALARS]
+        features += [_numeric(f"{of}(row)", row_scalars(of, rows.T), of=of, column="") for of in _SCALARS]
     names = [feature.name for feature in features]
     twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
     if twice is not None:
@@ -71,9 +72,9 @@ class FeatureTally:
                 continue
             if feature.of in ("mean", "norm"):
                 assert row is not None
-                values = row_scalars(feature.of, row)
+                values = row_scalars(feature.of, row.T)
             elif feature.of == "length":
-                values = text_lengths(matrix[:, self._index[feature.source]].tolist())
+                values = np.array(lengths(matrix[:, self._index[feature.source]].tolist()))
             else:
                 values = matrix[:, self._index[feature.source]].astype(np.float64)
             self._add_numbers(place, feature, values)
@@ -112,22 +113,6 @@ class FeatureTally:
         )
 
 
-def row_scalars(of: Literal["mean", "norm"], numbers: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The contract's `row_scalar` of every row; shape [n, d] in, [n] out."""
-    known = ~np.isnan(numbers)
-    counts = known.sum(axis=1)
-    values = np.where(known, numbers, 0.0)
-    with np.errstate(over="ignore", invalid="ignore"):
-        found = np.sqrt((values * values).sum(axis=1)) if of == "norm" else values.sum(axis=1) / np.maximum(counts, 1)
-        rounded: NDArray[np.float64] = np.where(counts > 0, found, np.nan).astype(np.float32).astype(np.float64)
-    return rounded
-
-
-def text_lengths(texts: list[Any]) -> NDArray[np.float64]:
-    """Characters of each text; NaN where it is missing."""
-    return np.array([np.nan if text is None else len(text) for text in texts], dtype=np.float64)
-
-
 _SCALARS: tuple[Literal["mean", "norm"], ...] = ("mean", "norm")
 
 
@@ -144,7 +129,7 @@ def _text_feature(name: str, values: list[Any]) -> Feature:
     counted = Counter(value for value in values if value is not None)
     ranked = sorted(counted.items(), key=lambda item: (-item[1], item[0]))[:CATEGORIES_MAX]
     if len(counted) > CATEGORIES_MAX and sum(count for _, count in ranked) < CATEGORIES_SHARE_MIN * counted.total():
-        return _numeric(f"length({name})", text_lengths(values), of="length", column=name)
+        return _numeric(f"length({name})", np.array(lengths(values)), of="length", column=name)
     return CategoryFeature(name=name, categories=[category for category, _ in ranked], counts=[])
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
 from serin_contract.profile import CategoryFeature, Feature, NumberOf, NumericFeature, Profile
+from serin_contract.rows import lengths, row_scalars
 from serin_serving.layout import Matrix
 
 
@@ -68,27 +68,8 @@ def numbers(matrix: Matrix, readings: list[Reading]) -> Matrix:
     found[: len(columns)] = values
     for place, reading in enumerate(readings[len(columns) :], start=len(columns)):
         if reading.of == "length":
-            found[place] = _lengths(matrix[:, reading.columns[0]].tolist())
+            found[place] = lengths(matrix[:, reading.columns[0]].tolist())
         else:
             own = values if list(reading.columns) == columns else matrix[:, list(reading.columns)].T.astype(np.float64)
-            found[place] = _row_scalar(own, norm=reading.of == "norm")
+            found[place] = row_scalars("norm" if reading.of == "norm" else "mean", own)
     return found
-
-
-def _lengths(texts: list[str | None]) -> list[float]:
-    return [math.nan if text is None else len(text) for text in texts]
-
-
-def _row_scalar(values: Matrix, *, norm: bool) -> Matrix:
-    """As the contract's row_scalar, of many rows: shape [d, n] in, [n] out."""
-    counts: Matrix | int = len(values)
-    missing = np.isnan(values)
-    if missing.any():
-        counts = len(values) - missing.sum(axis=0)
-        values = np.where(missing, 0.0, values)
-    # Numbers beyond all range make infinity, and opposite infinities no mean: both are counted as such.
-    with np.errstate(over="ignore", invalid="ignore"):
-        found = np.sqrt(np.einsum("ij,ij->j", values, values)) if norm else values.sum(axis=0) / np.maximum(counts, 1)
-        mantissa, exponent = np.frexp(np.where(np.equal(counts, 0), np.nan, found))
-        rounded: Matrix = np.ldexp(np.rint(mantissa * 2**24), exponent - 24)
-    return rounded

@@ -16,13 +16,14 @@ from sklearn.linear_model import Ridge, RidgeClassifier
 
 from serin_bundle import BundleError, inspect, package
 from serin_bundle.chunks import Frame, Rows, RowSample
-from serin_bundle.features import FeatureTally, plan_features, row_scalars
+from serin_bundle.features import FeatureTally, plan_features
 from serin_bundle.folds import OutOfFold
 from serin_bundle.profile import build_profile, build_profile_from_chunks, psi_smallest
 from serin_bundle.table import read_table
 from serin_contract import profile as profiles
 from serin_contract.bundle import Column
 from serin_contract.profile import CategoryFeature, NumericFeature, row_scalar
+from serin_contract.rows import row_scalars
 
 PREDICTIONS = OutOfFold(np.arange(60.0), None, 2)
 COLUMNS = [Column("size", "FP64"), Column("shade", "BYTES")]
@@ -190,7 +191,9 @@ def test_a_wide_row_has_its_mean_and_norm_too() -> None:
         assert feature.counts[-1] == 1.0
     assert profiles.decode(profiles.encode(profile)) == profile
     for of in ("mean", "norm"):
-        assert row_scalars(of, rows) == pytest.approx([row_scalar(of, row.tolist()) for row in rows], nan_ok=True)
+        for scaled in (rows, 1e60 * rows):
+            expected = [row_scalar(of, row.tolist()) for row in scaled]
+            assert row_scalars(of, scaled.T) == pytest.approx(expected, nan_ok=True), "beyond the range of FP32 as well"
 
 
 NOISE = {
