@@ -28,7 +28,7 @@ from serin_operator.apply.keys import KeyRings
 from serin_operator.apply.workloads import Applier
 from serin_operator.decide.rollout import decide
 from serin_operator.errors import ApiError, SettingsError
-from serin_operator.observe import probe
+from serin_operator.observe import sessions
 from serin_operator.observe.cluster import Observer, OwnKeys
 from serin_operator.observe.custom import Addresses, CustomSources
 from serin_operator.observe.held import HeldEvidence
@@ -136,7 +136,7 @@ class Operator:
         self._open.push_async_callback(self._kube.close)
         session = await self._open.enter_async_context(aiohttp.ClientSession(trust_env=False))
         poller = Poller(session, self._metrics.poll_errors, self._origin)
-        prober = Prober(await self._open.enter_async_context(probe.session()), self._config.gateway_addresses)
+        prober = Prober(await self._open.enter_async_context(sessions.session()), self._config.gateway_addresses)
         self._open.push_async_callback(prober.close)
         sources = CustomSources(
             Addresses(self._config.prometheus_url, self._config.custom_hosts, self._config.custom_ranges)

@@ -19,6 +19,7 @@ from serin_operator.decide import gate_policies
 from serin_operator.decide.gate_policies import CustomPolicy
 from serin_operator.decide.judge.look import CustomAnswer
 from serin_operator.observe import custom_fetch, custom_query
+from serin_operator.observe.background import Background
 from serin_operator.observe.custom_fetch import SourceError
 from serin_operator.observe.custom_query import Parameters, RefusedError
 from serin_operator.settings import IPNetwork
@@ -29,8 +30,6 @@ ROUNDS_AT_ONCE = 8
 """Sources asked at the same time, for the whole operator."""
 LONGEST_SECONDS = 30.0
 """For one question with its wait for a place among those: longer than this is an answer as well."""
-KEPT_SECONDS = 600.0
-"""What was answered for a deployment that nobody asks about is forgotten after this time."""
 
 
 @dataclass(frozen=True)
@@ -60,17 +59,6 @@ class _Question:
     parameters: Parameters
 
 
-@dataclass
-class _Asked:
-    """The latest question of one gate."""
-
-    question: _Question
-    at: float
-    task: asyncio.Task[CustomAnswer]
-    answer: CustomAnswer | None = None
-    seen_at: float = 0.0
-
-
 class CustomSources:
     """Asks within one budget for all deployments together."""
 
@@ -82,10 +70,10 @@ class CustomSources:
         request_seconds: float = custom_fetch.REQUEST_SECONDS,
     ) -> None:
         """To be made inside a running loop, and closed."""
-        self._addresses, self._clock, self._now, self._request_seconds = addresses, clock, now, request_seconds
+        self._addresses, self._now, self._request_seconds = addresses, now, request_seconds
         self._documents = custom_fetch.session(addresses.allowed_ranges)
         self._prometheus = custom_fetch.trusting_session()
-        self._asked: dict[tuple[str, str], _Asked] = {}
+        self._asked: Background[tuple[str, str], _Question, CustomAnswer] = Background(self._answered, clock)
         self._budget = asyncio.Semaphore(ROUNDS_AT_ONCE)
 
     def ask(
@@ -95,42 +83,17 @@ class CustomSources:
 
         A gate has no answer while it is asked for the first time in a cohort.
         """
-        now = self._clock()
-        self._forget(now)
         parameters = Parameters(name, namespace, trial.candidate, trial.stable, trial.cohort)
-        answers = [self._gate(uid, _Question(gate, parameters), now) for gate in gates]
+        answers = [
+            self._asked.ask((uid, gate.name), _Question(gate, parameters), gate.interval_seconds) for gate in gates
+        ]
         return tuple(answer for answer in answers if answer is not None)
-
-    def _gate(self, uid: str, question: _Question, now: float) -> CustomAnswer | None:
-        key = (uid, question.gate.name)
-        asked = self._asked.get(key)
-        if asked is not None and asked.question != question:
-            asked.task.cancel()
-            asked = None
-        answer = None
-        if asked is not None:
-            asked.seen_at = now
-            if asked.task.done():
-                asked.answer = asked.task.result()
-            answer = asked.answer
-            if not asked.task.done() or now - asked.at < question.gate.interval_seconds:
-                return answer
-        self._asked[key] = _Asked(question, now, asyncio.create_task(self._answered(question)), answer, now)
-        return answer
 
     async def close(self) -> None:
         """End what is under way, and the connections."""
-        tasks = [asked.task for asked in self._asked.values()]
-        self._asked.clear()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._asked.close()
         await self._documents.close()
         await self._prometheus.close()
-
-    def _forget(self, now: float) -> None:
-        for key in [key for key, asked in self._asked.items() if now - asked.seen_at > KEPT_SECONDS]:
-            self._asked.pop(key).task.cancel()
 
     async def _answered(self, question: _Question) -> CustomAnswer:
         """Ask, and put whatever happens into words."""

@@ -7,19 +7,19 @@ import ipaddress
 import json
 import math
 import socket
-import ssl
 from collections.abc import Collection
 from typing import Any
 
 import aiohttp
 
+from serin_operator.observe import sessions
+from serin_operator.observe.sessions import BODY_BYTES_MAX
 from serin_operator.settings import IPNetwork
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 REQUEST_SECONDS = 5.0
-BODY_BYTES_MAX = 64 * 1024
-HEADER_BYTES_MAX = 16 * 1024
+_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
 
 _METADATA = tuple(
     ipaddress.ip_network(text)
@@ -42,28 +42,12 @@ def session(allowed: Collection[IPNetwork] = ()) -> aiohttp.ClientSession:
 
     The address is checked where the socket is made, so a name that changes its mind between two look-ups gains nothing.
     """
-    connector = aiohttp.TCPConnector(
-        force_close=True, ssl=ssl.create_default_context(), socket_factory=_socket_factory(tuple(allowed))
-    )
-    return _session(connector)
+    return sessions.session(_HEADERS, _socket_factory(tuple(allowed)))
 
 
 def trusting_session() -> aiohttp.ClientSession:
     """The same for the address of the operator's own settings: a proxy beside the operator may well stand there."""
-    return _session(aiohttp.TCPConnector(force_close=True, ssl=ssl.create_default_context()))
-
-
-def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,
-        auto_decompress=False,
-        headers={"Accept": "application/json", "Accept-Encoding": "identity"},
-        read_bufsize=BODY_BYTES_MAX,
-        max_line_size=HEADER_BYTES_MAX,
-        max_field_size=HEADER_BYTES_MAX,
-    )
+    return sessions.session(_HEADERS)
 
 
 def _socket_factory(allowed: tuple[IPNetwork, ...]) -> aiohttp.SocketFactoryType:

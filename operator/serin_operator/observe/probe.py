@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -19,6 +18,7 @@ import aiohttp
 from serin_contract import http
 from serin_operator.decide.observation import PROBES_IN_A_ROW, ParentProbe, ProbeFacts
 from serin_operator.observe import gateways
+from serin_operator.observe.background import Background
 from serin_operator.observe.gateways import Json, Parent, Target
 
 log = logging.getLogger(__name__)
@@ -31,11 +31,6 @@ LATER_BETWEEN_SECONDS = 15.0
 """The same while a step runs: then the probe decides nothing, and a step without traffic may last for days."""
 ROUNDS_AT_ONCE = 8
 """For the whole operator."""
-HEADER_BYTES_MAX = 16 * 1024
-BODY_BYTES_MAX = 64 * 1024
-"""More than this is not even taken off the connection: an answer's body is of no use here."""
-KEPT_SECONDS = 600.0
-"""What was found for a deployment that nobody asks about is forgotten after this time."""
 
 
 @dataclass(frozen=True)
@@ -52,36 +47,12 @@ class Question:
     between_seconds: float = BETWEEN_SECONDS
 
 
-@dataclass
-class _Asked:
-    """The latest round for one deployment."""
-
-    question: Question
-    at: float
-    task: asyncio.Task[ProbeFacts]
-    found: ProbeFacts = field(default_factory=ProbeFacts)
-
-
 class _OddError(Exception):
     """An answer came, and it is not the candidate's; the text says what it was."""
 
 
 class _UnknownError(Exception):
     """No answer came; the text says why."""
-
-
-def session() -> aiohttp.ClientSession:
-    """Connections that serve one request each, no cookies, no proxies, and the system's authorities."""
-    connector = aiohttp.TCPConnector(force_close=True, ssl=ssl.create_default_context())
-    return aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,
-        auto_decompress=False,
-        read_bufsize=BODY_BYTES_MAX,
-        max_line_size=HEADER_BYTES_MAX,
-        max_field_size=HEADER_BYTES_MAX,
-    )
 
 
 class Prober:
@@ -95,9 +66,9 @@ class Prober:
         request_seconds: float = REQUEST_SECONDS,
     ) -> None:
         """The session is the caller's to close; `addresses` are URLs by `namespace/name` of a Gateway."""
-        self._session, self._addresses, self._clock = session, dict(addresses or {}), clock
+        self._session, self._addresses = session, dict(addresses or {})
         self._request_seconds = request_seconds
-        self._asked: dict[str, _Asked] = {}
+        self._rounds: Background[str, Question, ProbeFacts] = Background(self._found, clock)
         self._budget = asyncio.Semaphore(ROUNDS_AT_ONCE)
 
     def parents(self, route: Json, known: Mapping[str, Json]) -> tuple[Parent, ...]:
@@ -109,31 +80,20 @@ class Prober:
 
         No parents while the first round of a question is under way.
         """
-        now = self._clock()
-        self._forget(now)
-        asked = self._asked.get(uid)
-        if asked is not None and asked.question != question:
-            asked.task.cancel()
-            asked = None
-        found = ProbeFacts()
-        if asked is not None:
-            found = asked.found = _result(asked) if asked.task.done() else asked.found
-            if not asked.task.done() or now - asked.at < question.between_seconds:
-                return found
-        self._asked[uid] = _Asked(question, now, asyncio.create_task(self.round(question)), found)
-        return found
+        return self._rounds.ask(uid, question, question.between_seconds) or ProbeFacts()
 
     async def close(self) -> None:
         """End what is under way."""
-        tasks = [asked.task for asked in self._asked.values()]
-        self._asked.clear()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._rounds.close()
 
-    def _forget(self, now: float) -> None:
-        for uid in [uid for uid, asked in self._asked.items() if now - asked.at > KEPT_SECONDS]:
-            self._asked.pop(uid).task.cancel()
+    async def _found(self, question: Question) -> ProbeFacts:
+        """A round; one that fails in a way nobody thought of finds nothing out."""
+        try:
+            return await self.round(question)
+        except Exception as error:
+            log.exception("a probe failed")
+            unknown = f"the probe failed ({type(error).__name__}); the operator's log says where"
+            return ProbeFacts(tuple(ParentProbe(parent.name, unknown=unknown) for parent in question.parents))
 
     async def round(self, question: Question) -> ProbeFacts:
         """Ask every parent, each at all its addresses."""
@@ -182,16 +142,6 @@ class Prober:
             raise _UnknownError("its certificate does not hold for the host by the system's authorities") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _UnknownError(f"it cannot be reached ({type(error).__name__})") from error
-
-
-def _result(asked: _Asked) -> ProbeFacts:
-    """What the round found; a round that failed in a way nobody thought of found nothing out."""
-    error = asked.task.exception()
-    if error is None:
-        return asked.task.result()
-    log.error("a probe failed", exc_info=error)
-    unknown = f"the probe failed ({type(error).__name__}); the operator's log says where"
-    return ProbeFacts(tuple(ParentProbe(parent.name, unknown=unknown) for parent in asked.question.parents))
 
 
 def _words(status: int, revision: str | None, question: Question) -> str:

@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestServer
 
 from serin_contract import http
 from serin_operator.decide.observation import ParentProbe, ProbeFacts
-from serin_operator.observe import probe
+from serin_operator.observe import sessions
 from serin_operator.observe.gateways import Parent, Target
 from serin_operator.observe.probe import Prober, Question
 
@@ -62,7 +62,7 @@ def clock() -> list[float]:
 
 @pytest.fixture
 async def prober(clock: list[float]) -> AsyncIterator[Prober]:
-    async with probe.session() as session:
+    async with sessions.session() as session:
         prober = Prober(session, clock=lambda: clock[0], request_seconds=0.3)
         yield prober
         await prober.close()
