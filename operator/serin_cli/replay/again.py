@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from serin_operator.api.deployment import GateStatus, ModelDeploymentSpec
+from serin_operator.api.deployment import ModelDeploymentSpec
 from serin_operator.decide import policy
 from serin_operator.decide.observation import Observation
 from serin_operator.decide.plan import Plan
@@ -110,11 +110,6 @@ def different(recorded: Any, found: Any, at: str = "plan") -> Iterator[str]:
             yield from different(one, other, f"{at}[{place}]")
     elif recorded != found:
         yield f"{at}: recorded {_short(recorded)}, found {_short(found)}"
-
-
-def gates(plan: Plan) -> tuple[GateStatus, ...]:
-    """What the gates said."""
-    return plan.status.gates
 
 
 def _plain(plan: Plan) -> Any:

@@ -80,6 +80,7 @@ def _changes(path: Path | None) -> dict[str, Any]:
     from pydantic import ValidationError
 
     from serin_operator.api.deployment import Gates, Verdicts
+    from serin_operator.observe.specs import sentence
 
     if path is None:
         return {}
@@ -90,9 +91,7 @@ def _changes(path: Path | None) -> dict[str, Any]:
         Gates.model_validate(document.get("gates") or {})
         Verdicts.model_validate(document.get("verdicts") or {})
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise click.ClickException(f"{path}: {place}: {first['msg']}") from error
+        raise click.ClickException(f"{path}: {sentence(error, 'spec')}") from error
     return document
 
 

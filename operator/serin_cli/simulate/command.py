@@ -94,6 +94,7 @@ def _spec(manifest: Path) -> ModelDeploymentSpec:
     from pydantic import ValidationError
 
     from serin_operator.api.deployment import ModelDeploymentSpec
+    from serin_operator.observe.specs import sentence
 
     try:
         documents: list[Any] = list(yaml.safe_load_all(manifest.read_text()))
@@ -102,9 +103,7 @@ def _spec(manifest: Path) -> ModelDeploymentSpec:
     except (StopIteration, KeyError) as error:
         raise click.ClickException(f"{manifest} holds no ModelDeployment") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise click.ClickException(f"{manifest}: spec.{place}: {first['msg']}") from error
+        raise click.ClickException(f"{manifest}: {sentence(error, 'spec')}") from error
     except yaml.YAMLError as error:
         raise click.ClickException(f"{manifest} is not YAML: {str(error).splitlines()[0]}") from error
 

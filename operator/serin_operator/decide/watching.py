@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from serin_operator.api.deployment import GateStatus, Phase, PreviousStatus, StableStatus, WatchStatus
+from serin_operator.api.deployment import GateStatus, Phase, PreviousStatus, WatchStatus
 from serin_operator.decide import availability, returning, sources, timestamps, watch
 from serin_operator.decide.draft import WAIT_SECONDS, Draft, Situation, begin
 from serin_operator.decide.judge import watched, watched_saved, watched_verdicts
@@ -218,7 +218,7 @@ def closed(situation: Situation, draft: Draft) -> Draft:
     recorded = situation.seen.status.watch
     if recorded is None or draft.watch is not None:
         return draft
-    stays = isinstance(draft.stable, StableStatus) and draft.stable.revision == recorded.revision
+    stays = draft.stable is not None and draft.stable.revision == recorded.revision
     if stays:
         ended = f"the watch over {recorded.revision} has ended"
         draft = draft.with_event("Normal", "WatchEnded", ended, "Watch")

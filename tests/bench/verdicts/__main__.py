@@ -10,8 +10,9 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from tests.bench.simulate_rollouts import RUNS, SEEDS
 from tests.bench.verdicts.cases import BY_NAME, CASES
-from tests.bench.verdicts.series import NAIVE_RUNS, RUNS, SEEDS, NaiveRow, Row, broken, naive_rows, rows_of
+from tests.bench.verdicts.series import NAIVE_RUNS, NaiveRow, Row, broken, naive_rows, rows_of
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,17 +7,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from tests.bench.simulate_rollouts import CONFIDENCE, lower_bound, upper_bound
+from tests.bench.simulate_rollouts import (
+    CONFIDENCE,
+    FALSE_ROLLBACKS_MAX,
+    LONG_RUNS,
+    lower_bound,
+    upper_bound,
+)
 from tests.bench.verdicts.cases import BY_NAME, Case
 from tests.bench.verdicts.naive import Naive
 from tests.bench.verdicts.rollouts import Outcome, roll_out
 
-SEEDS = (11, 23, 47)
-RUNS = 2000
 NAIVE_RUNS = 200
-FALSE_ROLLBACKS_MAX = 0.05
-LONG_RUNS = 1000
-"""From so many on the share itself must keep the bound; a shorter series must only not prove the contrary."""
 
 
 @dataclass(frozen=True)

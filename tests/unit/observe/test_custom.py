@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
-import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -52,24 +51,11 @@ async def server(source: Source) -> AsyncIterator[TestServer]:
 
 
 @pytest.fixture
-def clock() -> list[float]:
-    return [0.0]
-
-
-@pytest.fixture
 async def sources(server: TestServer, clock: list[float]) -> AsyncIterator[CustomSources]:
     where = Addresses(f"http://127.0.0.1:{server.port}/prom/", frozenset({f"127.0.0.1:{server.port}"}), LOOPBACK)
     sources = CustomSources(where, lambda: clock[0], lambda: 1000.0 + clock[0], request_seconds=0.3)
     yield sources
     await sources.close()
-
-
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    """Bound, so that nobody else gets it, and not listened to."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield bound.getsockname()[1]
 
 
 QUERY = CustomPolicy("custom/rate", "Enforce", 'sum(x{namespace="shop",r="{{revision}}"})', None, None, 1.0, None, 60.0)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,24 +55,11 @@ async def server(gateway: Gateway) -> AsyncIterator[TestServer]:
 
 
 @pytest.fixture
-def clock() -> list[float]:
-    return [0.0]
-
-
-@pytest.fixture
 async def prober(clock: list[float]) -> AsyncIterator[Prober]:
     async with sessions.session() as session:
         prober = Prober(session, clock=lambda: clock[0], request_seconds=0.3)
         yield prober
         await prober.close()
-
-
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    """Bound, so that nobody else gets it, and not listened to."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield bound.getsockname()[1]
 
 
 def question(*origins: str, host: str = "wine.example.com") -> Question:

@@ -23,7 +23,7 @@ from serin_contract.profile import Profile, profile_hash
 from serin_contract.stats import BinCounts, CohortStats, PodStats
 from serin_operator.decide.judge import bin_formulas
 from serin_operator.decide.judge.bin_formulas import Floats, Layout
-from serin_operator.decide.judge.starts import PodArrays, afresh, resumed
+from serin_operator.decide.judge.starts import PodArrays, resumed
 
 Parts = NDArray[np.int64]
 """Counts in parts of 1/PARTS."""
@@ -90,8 +90,12 @@ class CohortBins:
         return self.candidate, self.stable, self.own, self.log_e
 
 
-PodBins = PodArrays[np.int64]
-"""By cohort and table."""
+@dataclass(frozen=True, eq=False)
+class PodBins(PodArrays):
+    """The bins that were last added of one pod."""
+
+    arrays: Mapping[tuple[str, str], Parts] = field(default_factory=dict)
+    """By cohort and table, the counts of this start that were added."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +192,7 @@ class _News:
 
 def _absorb_pod(bins: BinEvidence, arms: Arms, stats: PodStats, memory: PodBins | None, news: _News) -> PodBins | None:
     """The pod's new memory, its growth added to the news; None where an ended start answers."""
-    memory = resumed(memory, stats.started_at, afresh)
+    memory = resumed(memory, stats.started_at, PodBins)
     if memory is None:
         news.refused += 1
         return None

@@ -86,8 +86,8 @@ def restore(document: Mapping[str, Any] | None) -> BinEvidence:
     pods = {
         str(uid): PodBins(
             str(started_at),
-            {(names[int(place)], str(table)): counts.take(int(size)) for place, table, size in tables},
             tuple(str(start) for start in ended),
+            {(names[int(place)], str(table)): counts.take(int(size)) for place, table, size in tables},
         )
         for uid, (started_at, ended, tables) in document["pods"].items()
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,6 @@ class Memory(Protocol):
 
 
 AnyMemory = TypeVar("AnyMemory", bound=Memory)
-Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 def resumed(
@@ -49,13 +48,13 @@ def resumed(
 
 
 @dataclass(frozen=True, eq=False)
-class PodArrays(Generic[Scalar]):
+class PodArrays:
     """What was last added of one pod, as arrays."""
 
     started_at: str
-    arrays: Mapping[tuple[str, str], NDArray[Scalar]] = field(default_factory=dict)
-    """By cohort and kind, the counts of this start that were added."""
     ended: tuple[str, ...] = ()
+    arrays: Mapping[tuple[str, str], NDArray[Any]] = field(default_factory=dict)
+    """By cohort and kind, the counts of this start that were added."""
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -64,8 +63,3 @@ class PodArrays(Generic[Scalar]):
             and self.arrays.keys() == other.arrays.keys()
             and all(np.array_equal(array, other.arrays[key]) for key, array in self.arrays.items())
         )
-
-
-def afresh(started_at: str, ended: tuple[str, ...]) -> PodArrays[Scalar]:
-    """Of a start of which nothing was added."""
-    return PodArrays(started_at, {}, ended)

@@ -15,7 +15,7 @@ from serin_contract.stats import LATENCY_BOUNDS_SECONDS, CohortStats, LabelCount
 from serin_operator.decide.gate_policies import LATENCY, REGRESSION_ERROR, SCHEMA, LatencyPolicy
 from serin_operator.decide.judge.bin_formulas import Floats
 from serin_operator.decide.judge.formulas import Stratum, pooled, two_arm_log_e
-from serin_operator.decide.judge.starts import PodArrays, afresh, resumed
+from serin_operator.decide.judge.starts import PodArrays, resumed
 from serin_operator.decide.policy import Policy
 
 TIMES = "times"
@@ -55,8 +55,12 @@ class CohortTally:
         )
 
 
-PodTally = PodArrays[np.float64]
-"""By cohort and `arm/kind`."""
+@dataclass(frozen=True, eq=False)
+class PodTally(PodArrays):
+    """The vectors that were last added of one pod."""
+
+    arrays: Mapping[tuple[str, str], Floats] = field(default_factory=dict)
+    """By cohort and `arm/kind`, what of this start was added."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ def absorb(
     pods, refused = dict(tallies.pods), tallies.refused
     added: dict[str, dict[tuple[str, str], Floats]] = {}
     for stats in sorted(answers, key=lambda answer: (answer.pod_uid, answer.started_at)):
-        memory = resumed(pods.get(stats.pod_uid), stats.started_at, afresh)
+        memory = resumed(pods.get(stats.pod_uid), stats.started_at, PodTally)
         if memory is None:
             refused += 1
             continue

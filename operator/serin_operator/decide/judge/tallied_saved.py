@@ -78,8 +78,8 @@ def restore(document: Mapping[str, Any] | None) -> TallyEvidence:
     pods = {
         str(uid): PodTally(
             str(started_at),
-            {(names[int(place)], str(key)): numbers.take_floats(int(size)) for place, key, size in rows},
             tuple(str(start) for start in ended),
+            {(names[int(place)], str(key)): numbers.take_floats(int(size)) for place, key, size in rows},
         )
         for uid, (started_at, ended, rows) in document["pods"].items()
     }
