@@ -62,6 +62,8 @@ def simulate(
         raise click.ClickException(f"{manifest} has no gate that rows and labels can feed; add gates.accuracy")
     try:
         source = read(bundle, traffic, label)
+        if not source.model.takes_gaps:
+            left.append("missing values: the model takes none")
         lines = simulated(
             source, document, drops=wanted, runs=runs, requests_per_second=rate, seed=seed, progress=_progress
         )

@@ -119,10 +119,6 @@ def _table(traffic: Path, label: str, names: list[str], classes: NDArray[Any]) -
         _, matrix, labels = read_csv(traffic, label, SimpleNamespace(feature_names_in_=names, classes_=classes))
     except ValueError as error:
         raise SimulationError(str(error)) from error
-    except Exception as error:
-        if type(error).__name__ == "BundleError":
-            raise SimulationError(str(error)) from error
-        raise
     return matrix, labels
 
 

@@ -74,6 +74,8 @@ def prepared(spec: ModelDeploymentSpec) -> tuple[dict[str, Any], list[str]]:
     document = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
     gates = dict(document.get("gates") or {})
     left = [f"gate {name}: it needs more than rows and labels" for name in NOT_SIMULATED if gates.pop(name, None)]
+    if "errorRate" in gates:
+        left.append("failed requests: every simulated one is answered, so errorRate can only pass")
     rollout = dict(document.get("rollout") or {})
     rollout.pop("surge", None)
     rollout.pop("surgeBudget", None)

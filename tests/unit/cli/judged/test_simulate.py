@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from sklearn.datasets import load_wine
+from sklearn.ensemble import HistGradientBoostingClassifier
 from tests.support import bundles
 
+from serin_bundle import package
 from serin_cli.main import serin
-from serin_cli.simulate.trials import wilson
+from serin_cli.simulate.rows import read, with_gaps
+from serin_cli.simulate.trials import prepared, wilson
+from serin_operator.api.deployment import ModelDeploymentSpec
 
 MANIFEST = """
 kind: ModelDeployment
@@ -45,7 +51,34 @@ def test_a_good_model_is_promoted_and_spoilt_ones_are_found(files: list[str]) ->
     assert (good["promoted"], good["rolled_back"]) == (1, 0)
     assert worse["gates"] == {"accuracy": 1}
     assert unit["rolled_back"] == 1
-    assert document["leftOut"] == ["gate latency: it needs more than rows and labels"]
+    assert document["leftOut"] == [
+        "gate latency: it needs more than rows and labels",
+        "missing values: the model takes none",
+    ]
+
+
+def test_what_is_kept_and_can_only_pass_is_said() -> None:
+    spec = ModelDeploymentSpec.model_validate({"model": {"uri": "pvc://a"}, "gates": {"accuracy": {}, "errorRate": {}}})
+    document, left = prepared(spec)
+    assert document["gates"].keys() == {"accuracy", "errorRate"}
+    assert left == ["failed requests: every simulated one is answered, so errorRate can only pass"]
+
+
+def test_a_model_that_takes_gaps_is_tried_with_missing_values(tmp_path: Path) -> None:
+    data = load_wine()
+    model = HistGradientBoostingClassifier(max_iter=5, random_state=0).fit(data.data, data.target)
+    names = list(data.feature_names)
+    package(model, data.data, data.target, tmp_path / "bundle", name="wine", feature_names=names)
+    with (tmp_path / "recent.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerows(
+            [[*names, "cultivar"], *([*row, label] for row, label in zip(data.data, data.target, strict=True))]
+        )
+    source = read(tmp_path / "bundle", tmp_path / "recent.csv", "cultivar")
+    gaps = with_gaps(source, 0.3, np.random.default_rng(0))
+    assert gaps is not None
+    assert np.isnan(gaps.matrix[:, source.top_feature]).mean() == pytest.approx(0.3, abs=0.1)
+    assert gaps.hits.mean() < source.rows.hits.mean()
 
 
 WRONG = [
