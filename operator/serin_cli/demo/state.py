@@ -54,6 +54,10 @@ class State:
         """Whether the status speaks of the latest spec."""
         return self.generation > 0 and self.generation >= self.applied and self.observed == self.generation
 
+    def samples(self, gate: str) -> int:
+        """How many of the candidate's samples the gate of that name rests on; 0 where it does not say."""
+        return round(next((known.samples or 0.0 for known in self.gates if known.name == gate), 0.0))
+
 
 def read_state(document: Mapping[str, Any], applied: int = 0) -> State:
     """Read a ModelDeployment as the API server gives it; an empty one gives an empty State.
