@@ -18,7 +18,7 @@ from serin_operator.decide.gate_policies import (
     PREDICTION_DRIFT,
     SCHEMA,
 )
-from serin_operator.decide.judge.findings import log10_needed
+from serin_operator.decide.judge.findings import log10_needed, ten_to
 
 _PERCENT = (ACCURACY, AGREEMENT, ERROR_RATE, SCHEMA)
 _DRIFT = (DATA_DRIFT, PREDICTION_DRIFT)
@@ -120,7 +120,7 @@ def _sure(gate: GateStatus) -> str:
     parts: list[str] = []
     if gate.log10_e is not None and gate.budget:
         parts.append(
-            f"evidence against it 10^{gate.log10_e:.1f} of 10^{log10_needed(gate.budget):.1f} needed to fail; "
+            f"evidence against it {ten_to(gate.log10_e)} of {ten_to(log10_needed(gate.budget))} needed to fail; "
             f"its share of the budget is {100 * gate.budget:.2g} %"
         )
     if gate.verdict == "NotYet" and gate.bound is not None and gate.limit is not None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
+from serin_operator.decide.judge.findings import ten_to
+
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
 DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 4", "1 4", "12 3")
 """So that a line is known without its colour as well."""
@@ -75,9 +77,16 @@ def levels(title: str, rows: Sequence[tuple[str, float, float]]) -> Panel:
             f'<rect x="{left:g}" y="{y:g}" width="{width:.1f}" height="20" '
             f'fill="{COLOURS[4] if value >= needed else COLOURS[0]}"/>',
             f'<line x1="{mark:.1f}" y1="{y - 4:g}" x2="{mark:.1f}" y2="{y + 24:g}" stroke="black" stroke-width="2"/>',
-            text(mark + 5, y + 15, f"10^{value:.1f} of 10^{needed:.1f}", size=11),
+            _beside(mark, y + 15, f"{ten_to(value)} of {ten_to(needed)}", left + reach),
         ]
     return Panel(tuple(elements), height=60.0 + row * len(rows))
+
+
+def _beside(mark: float, y: float, words: str, end: float) -> str:
+    """To the right of a mark, or to the left of one that has no room there."""
+    if mark > end - 130.0:
+        return text(mark - 5, y, words, size=11, anchor="end")
+    return text(mark + 5, y, words, size=11)
 
 
 def lines(title: str, series: Mapping[str, Sequence[tuple[float, float]]], needed: Mapping[str, float]) -> Panel:

@@ -96,11 +96,13 @@ def _changes(path: Path | None) -> dict[str, Any]:
 
 
 def _gate(gate: GateStatus) -> str:
+    from serin_operator.decide.judge.findings import ten_to
+
     numbers = [f"{gate.name} {gate.verdict}/{gate.reason}"]
     if gate.value is not None:
         numbers.append(f"{gate.value:.4g}" + (f" against {gate.reference:.4g}" if gate.reference is not None else ""))
     if gate.log10_e is not None:
-        numbers.append(f"10^{gate.log10_e:.1f}")
+        numbers.append(ten_to(gate.log10_e))
     return ", ".join(numbers)
 
 

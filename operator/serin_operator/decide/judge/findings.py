@@ -58,11 +58,16 @@ def log10(log_e: float) -> float:
     return max(log_e, formulas.LOG_SMALLEST) / LN10
 
 
+def ten_to(exponent: float) -> str:
+    """Evidence as a power of ten, in words."""
+    return f"10^{round(exponent, 1) + 0.0:.1f}"
+
+
 def evidence_words(log10_e: float, share: float) -> str:
     """How much evidence of a loss there is, and how much the budget asks for."""
     if share <= 0.0:
-        return f"evidence 10^{log10_e:.1f}, and the gate holds no budget in this trial"
-    return f"evidence 10^{log10_e:.1f} of 10^{log10_needed(share):.1f} needed"
+        return f"evidence {ten_to(log10_e)}, and the gate holds no budget in this trial"
+    return f"evidence {ten_to(log10_e)} of {ten_to(log10_needed(share))} needed"
 
 
 def highest_loss(difference: formulas.Difference | None, limit: float, level: float) -> float | None:

@@ -19,7 +19,7 @@ from serin_operator.decide.gate_policies import (
     RegressionErrorPolicy,
 )
 from serin_operator.decide.judge import formulas
-from serin_operator.decide.judge.findings import Finding, log10
+from serin_operator.decide.judge.findings import Finding, log10, ten_to
 from serin_operator.decide.judge.reasons import GateReason
 from serin_operator.decide.judge.tallied import first_slow
 from serin_operator.decide.judge.watched_formulas import Proof, loss_log_e, strongest
@@ -210,5 +210,5 @@ def _mean(question: _Question, sums: Sums) -> float:
 
 def words(proof: Proof) -> str:
     """How much evidence there is, and how much the declared rate of false alarms asks for."""
-    needed = f"10^{log10(proof.needed):.1f} needed" if math.isfinite(proof.needed) else "none may suffice"
-    return f"evidence 10^{log10(proof.log_e):.1f} of {needed}"
+    needed = f"{ten_to(log10(proof.needed))} needed" if math.isfinite(proof.needed) else "none may suffice"
+    return f"evidence {ten_to(log10(proof.log_e))} of {needed}"
