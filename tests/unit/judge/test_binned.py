@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -138,12 +139,15 @@ def test_without_any_profile_nothing_is_kept():
     assert binned.absorb(binned.NO_BINS, Arms("c", "s", {}), both(10, 90), 0.0, sticky=False) is binned.NO_BINS
 
 
-def test_the_first_block_of_a_cohort_bets_nothing():
+def test_the_first_block_of_a_cohort_stakes_one_half_on_a_gross_shift_and_keeps_the_other():
     bins = Pods()
     bins.serve("c", {"age": EVEN, "income": FAR}, 500.0)
     bins.serve("s", LIKE_TRAINING, 500.0)
     bins.look()
-    assert bins.evidence.log_e == pytest.approx(0.0)
+    assert bins.evidence.log_e is not None
+    still, shifted, prediction = bins.evidence.log_e
+    assert (still, prediction) == (pytest.approx(math.log(0.5)), pytest.approx(math.log(0.5)))
+    assert shifted > 10.0
     rows_of(bins, 1, {"age": EVEN, "income": FAR}, LIKE_TRAINING, (100.0, 100.0))
     assert bins.evidence.log_e is not None
     assert bins.evidence.log_e[1] > 10.0 > 1.0 > bins.evidence.log_e[0]
@@ -344,4 +348,5 @@ def test_what_is_too_large_is_left_out_as_a_whole_and_a_restart_says_so(monkeypa
     assert (restored.lost, restored.cohorts) == (True, {})
     again = absorbed(both(30, 190), began=restored)
     assert (rows(again), again.lost) == (30.0, True)
-    assert again.log_e == pytest.approx(0.0), "the e-values begin at 1 again"
+    alone = absorbed(both(30, 190))
+    assert again.log_e == pytest.approx(alone.log_e), "the e-values begin at 1 again, with all that the pods hold"

@@ -32,11 +32,14 @@ PROFILE_ERROR = 1e-4
 
 Spread over the features, and small beside every share of the budget.
 """
-TOGETHER = (64.0, 4.0)
-"""How strongly each of two bets draws an arm to what both did, tilted, in samples: the first learns the shape of a
-difference late and loses little to chance, the second stakes much on what a handful of samples shows."""
-LEVEL = (4.0, 0.5)
-"""How strongly each draws the tilt itself to none, in samples."""
+TOGETHER = (64.0, 4.0, 64.0, 64.0)
+"""How strongly each bet draws an arm to what both did, tilted, in samples: the first learns the shape of a difference
+late and loses little to chance, the second stakes much on what a handful of samples shows."""
+LEVEL = (4.0, 0.5, 2.0, 2.0)
+"""How strongly each draws the tilt itself to where it begins, in samples."""
+BEGINS = (0.0, 0.0, 1.5, -1.5)
+"""The candidate's tilt of each bet before anything was seen: the last two stake the very first block on a gross shift
+up and down, in which the others stake nothing."""
 BETS = len(TOGETHER)
 TILT_MAX = 3.0
 HALVINGS = 26
@@ -279,9 +282,9 @@ def two_arm_bins_log_e(
     ranks = _ranks(pooled, where)
     part = where.spread(n_c / np.where(both, n_c + n_s, 1.0))
     factors = []
-    for together, level in zip(TOGETHER, LEVEL, strict=True):
-        p_c = _guessed(candidate_before, pooled, ranks, where, together, level)
-        p_s = _guessed(stable_before, pooled, ranks, where, together, level)
+    for together, level, begins in zip(TOGETHER, LEVEL, BEGINS, strict=True):
+        p_c = _guessed(candidate_before, pooled, ranks, where, together, level, begins)
+        p_s = _guessed(stable_before, pooled, ranks, where, together, level, 0.0)
         p_0 = p_s + part * (p_c - p_s)
         factors.append(where.sums(candidate * np.log(p_c / p_0) + stable * np.log(p_s / p_0)))
     return np.where(both, np.stack(factors), 0.0)
@@ -309,10 +312,12 @@ def _ranks(pooled: Floats, where: Layout) -> Floats:
     return math.sqrt(12.0) * (below - 0.5 * pooled - where.spread(before) - 0.5)
 
 
-def _guessed(arm: Floats, pooled: Floats, ranks: Floats, where: Layout, together: float, level: float) -> Floats:
+def _guessed(
+    arm: Floats, pooled: Floats, ranks: Floats, where: Layout, together: float, level: float, begins: float
+) -> Floats:
     """Shares to bet on for one arm: its own, drawn to both arms' tilted towards the ranks that it has shown."""
     n = where.sums(arm)
-    tilt = np.clip(where.sums(arm * ranks) / (n + level), -TILT_MAX, TILT_MAX)
+    tilt = np.clip((where.sums(arm * ranks) + level * begins) / (n + level), -TILT_MAX, TILT_MAX)
     weights = pooled * np.exp(where.spread(tilt) * ranks)
     return (arm + together * weights / where.spread(where.sums(weights))) / where.spread(n + together)
 

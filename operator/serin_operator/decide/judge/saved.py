@@ -61,9 +61,9 @@ def restore(document: Mapping[str, Any] | None, candidate: str, stable: str) -> 
 
     After a new start in mid-trial the first `absorb` takes what the pods hold now as its first block, not
     as a baseline to subtract: their counters are all predictions of the cohort, made under its split, so
-    every sum and estimate is right again (but for pods that are gone). The e-process loses its past:
-    nothing was known before the first block, so nothing is bet on it and it stays at 1. Either way no count
-    enters an e-value twice. A baseline would be as valid and throw the labels away.
+    every sum and estimate is right again (but for pods that are gone). The e-process loses its past and begins
+    at 1: nothing was known before the first block, so nothing is bet on it but what bins always stake on a
+    gross shift. Either way no count enters one e-value twice. A baseline would be as valid and throw the labels away.
     """
     try:
         if document is None or document["format"] != DUMP_FORMAT:
