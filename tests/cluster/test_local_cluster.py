@@ -6,6 +6,7 @@ It runs beside a cluster that a person may have up, under a name and ports of it
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import urllib.error
@@ -148,7 +149,8 @@ def test_a_services_name_is_known_inside(cluster):
 def test_there_is_no_way_out_of_the_cluster(cluster):
     program = "import socket; socket.create_connection(('192.0.2.77', 80), timeout=5)"
     assert cluster.run_inside(["python3", "-c", program]).returncode != 0
-    links = cluster.run_inside(["ip", "-o", "link"]).stdout
+    # A pod's link is named veth and eight random digits, so only the whole name tells it from a machine's eth0.
+    links = re.findall(r"^\d+: ([^:@]+)", cluster.run_inside(["ip", "-o", "link"]).stdout, re.MULTILINE)
     assert "node0" in links
     assert "eth0" not in links
 
