@@ -153,15 +153,17 @@ BudgetedPolicy = (
 """A gate whose Fail is bought from falseRollbackBudget."""
 GatePolicy = BudgetedPolicy | CustomPolicy
 
-WEIGHTS = {ACCURACY: 4, REGRESSION_ERROR: 4, DATA_DRIFT: 2, PREDICTION_DRIFT: 2}
-"""Parts of the budget, 1 where a gate is not named: what labels say matters most and is the hardest to prove."""
+WEIGHTS = {ACCURACY: 6, REGRESSION_ERROR: 6, DATA_DRIFT: 5, PREDICTION_DRIFT: 3}
+"""Parts of the budget, 1 where a gate is not named: what labels say matters most and is the hardest to prove, and the
+inputs are many features of which one may be at fault."""
 
 
 def shares(budget: float, gates: tuple[GatePolicy, ...]) -> dict[str, float]:
     """The budget over the enforced gates by their weights; an observed gate is shown at what it would have."""
     budgeted = [gate for gate in gates if not isinstance(gate, CustomPolicy)]
     whole = sum(WEIGHTS.get(gate.name, 1) for gate in budgeted if gate.mode == "Enforce")
-    return {gate.name: budget * WEIGHTS.get(gate.name, 1) / max(whole, WEIGHTS.get(gate.name, 1)) for gate in budgeted}
+    weights = {gate.name: WEIGHTS.get(gate.name, 1) for gate in budgeted}
+    return {name: budget * (weight / max(whole, weight)) for name, weight in weights.items()}
 
 
 def resolve(gates: Gates | None, *, shadows: bool) -> tuple[GatePolicy, ...]:

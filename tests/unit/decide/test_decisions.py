@@ -208,9 +208,9 @@ def test_a_first_deployment_gets_traffic_only_when_it_is_whole(replicas: int) ->
 def test_shares_of_the_budget_are_those_of_the_trials_start() -> None:
     world = _on_trial()
     assert world.status.candidate is not None
-    assert world.status.candidate.shares == {"accuracy": 0.04, "errorRate": 0.01}
+    assert world.status.candidate.shares == pytest.approx({"accuracy": 0.05 * 6 / 7, "errorRate": 0.05 / 7})
     gates = {gate.name: gate.budget for gate in world.status.gates}
-    assert gates["accuracy"] == 0.04
+    assert gates["accuracy"] == pytest.approx(0.05 * 6 / 7)
 
 
 def test_the_record_of_a_rejected_revision_holds_the_numbers_that_rejected_it() -> None:

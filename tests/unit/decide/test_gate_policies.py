@@ -47,16 +47,16 @@ def test_a_gate_with_nothing_but_its_name_has_the_documented_defaults() -> None:
     ("sentence", "gates", "shares"),
     [
         ("one gate has it all", {"latency": {"max": "1s"}}, {"latency": 0.05}),
-        ("labels hold most", {"accuracy": {}, "errorRate": {}}, {"accuracy": 0.04, "errorRate": 0.01}),
+        ("labels hold most", {"accuracy": {}, "errorRate": {}}, {"accuracy": 0.05 * 6 / 7, "errorRate": 0.05 / 7}),
         (
-            "drift holds half of what labels hold",
+            "drift of many features holds nearly what labels hold, that of one answer half of it",
             {"accuracy": {}, "dataDrift": {}, "predictionDrift": {}},
-            {"accuracy": 0.025, "dataDrift": 0.0125, "predictionDrift": 0.0125},
+            {"accuracy": 0.05 * 6 / 14, "dataDrift": 0.05 * 5 / 14, "predictionDrift": 0.05 * 3 / 14},
         ),
         (
             "an observed gate takes nothing and is shown at what it would have",
             {"accuracy": {}, "errorRate": {"mode": "Observe"}},
-            {"accuracy": 0.05, "errorRate": 0.0125},
+            {"accuracy": 0.05, "errorRate": 0.05 / 6},
         ),
         (
             "a custom gate stands outside",

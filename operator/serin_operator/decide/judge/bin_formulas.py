@@ -32,12 +32,12 @@ PROFILE_ERROR = 1e-4
 
 Spread over the features, and small beside every share of the budget.
 """
-TOGETHER = (64.0, 4.0, 64.0, 64.0)
-"""How strongly each bet draws an arm to what both did, tilted, in samples: the first learns the shape of a difference
-late and loses little to chance, the second stakes much on what a handful of samples shows."""
-LEVEL = (4.0, 0.5, 2.0, 2.0)
+TOGETHER = (32.0, 512.0, 512.0, 512.0)
+"""How strongly each bet draws an arm to what both did, tilted, in samples: the first learns differences of any shape,
+the others little beyond a shift, for which they need not pay what the shares of all bins would take to learn."""
+LEVEL = (4.0, 4.0, 2.0, 2.0)
 """How strongly each draws the tilt itself to where it begins, in samples."""
-BEGINS = (0.0, 0.0, 1.5, -1.5)
+BEGINS = (0.0, 0.0, 1.2, -1.2)
 """The candidate's tilt of each bet before anything was seen: the last two stake the very first block on a gross shift
 up and down, in which the others stake nothing."""
 BETS = len(TOGETHER)

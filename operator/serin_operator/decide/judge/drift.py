@@ -1,6 +1,6 @@
 """The drift gates: inputs and answers against stable's at the same time, and against the training data.
 
-Two tests may fail a candidate, and each holds half of the gate's share. Against stable: some feature's PSI* is beyond
+Two tests may fail a candidate, and each holds a part of the gate's share. Against stable: some feature's PSI* is beyond
 `max` and the arms provably differ. Against the profile: the candidate has provably left its own training data by more
 than `max` in a feature in which stable fits its own. Where stable has left its own as well the world has moved, and
 nobody is at fault: SharedDrift. A candidate trained on newer data fits its own profile while stable does not: that is
@@ -37,8 +37,10 @@ from serin_operator.decide.judge.findings import (
 from serin_operator.decide.judge.look import Look
 from serin_operator.decide.judge.reasons import GateReason
 
-HALF = math.log(2.0)
-"""Each of the two tests stakes half of the gate's wealth."""
+APART_PART = 0.8
+"""Of the gate's wealth, that the test against stable stakes: it is the one that finds a candidate's own fault early."""
+OFF_PART = 0.2
+"""The same of the test against the profile."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,9 +72,9 @@ class _Case:
 
     @cached_property
     def log10_apart(self) -> float:
-        """Evidence that the arms differ, as the half of the gate's wealth that it holds."""
+        """Evidence that the arms differ, as the part of the gate's wealth that it holds."""
         judged = self.between.judged
-        return log10(self.between.proof.log_e(judged, int(judged.sum())) - HALF)
+        return log10(self.between.proof.log_e(judged, int(judged.sum())) + math.log(APART_PART))
 
     @cached_property
     def off(self) -> Flags:
@@ -103,14 +105,14 @@ class _Case:
         """Evidence that the candidate has left its profile in these features by more than the limit."""
         if not features.any():
             return log10(formulas.LOG_SMALLEST)
-        return log10(self.own.proof.log_e(features, int(self.own.judged.sum())) - HALF)
+        return log10(self.own.proof.log_e(features, int(self.own.judged.sum())) + math.log(OFF_PART))
 
     def _log10_stable_off(self) -> float:
         if self.stable is None:
             return log10(formulas.LOG_SMALLEST)
         names = set(_names(self.own.axis.names, self.shared))
         features = np.array([name in names for name in self.stable.axis.names])
-        return log10(self.stable.proof.log_e(features, int(self.stable.judged.sum())) - HALF)
+        return log10(self.stable.proof.log_e(features, int(self.stable.judged.sum())) + math.log(OFF_PART))
 
     def stable_psi(self, name: str) -> float | None:
         """How far stable lies off its own profile in that feature; None where it has none of that name."""
@@ -219,7 +221,8 @@ def _numbers(case: _Case) -> Finding:
 
 def _log_e_needed(case: _Case) -> float:
     """Natural log of the evidence that one feature must bring by itself."""
-    return math.log(int(case.between.judged.sum())) + HALF - math.log(max(case.look.share, formulas.WEIGHT_MIN))
+    stake = APART_PART * max(case.look.share, formulas.WEIGHT_MIN)
+    return math.log(int(case.between.judged.sum())) - math.log(stake)
 
 
 def _passing(case: _Case) -> Floats:
