@@ -153,9 +153,9 @@ BudgetedPolicy = (
 """A gate whose Fail is bought from falseRollbackBudget."""
 GatePolicy = BudgetedPolicy | CustomPolicy
 
-WEIGHTS = {ACCURACY: 6, REGRESSION_ERROR: 6, DATA_DRIFT: 5, PREDICTION_DRIFT: 3}
+WEIGHTS = {ACCURACY: 6, REGRESSION_ERROR: 6, DATA_DRIFT: 6, PREDICTION_DRIFT: 2}
 """Parts of the budget, 1 where a gate is not named: what labels say matters most and is the hardest to prove, and the
-inputs are many features of which one may be at fault."""
+inputs are many features of which one may be at fault. The answers are one feature, and shift at once if they do."""
 
 
 def shares(budget: float, gates: tuple[GatePolicy, ...]) -> dict[str, float]:

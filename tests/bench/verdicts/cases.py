@@ -49,8 +49,8 @@ class Case:
     traffic: Traffic | None = None
     gates: dict[str, Any] = field(default_factory=lambda: dict(GATES))
     steps: tuple[tuple[int, str], ...] = STEPS
-    seconds: float = 3600.0
-    """How long it is looked at, from the first split on."""
+    seconds: float = 3690.0
+    """How long it is looked at, from the first split on: the steps and the time that it takes to begin each."""
     callers: Callers | None = None
     side_requests_per_second: float = 0.0
     restarts_per_look: float = 0.0

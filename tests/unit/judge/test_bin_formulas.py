@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from serin_operator.decide.judge import bin_formulas, formulas
+from serin_operator.decide.judge import bets, bin_formulas, formulas
 from serin_operator.decide.judge.bin_formulas import layout, psi_star, standardised
 
 Floats = NDArray[np.float64]
@@ -106,7 +106,7 @@ def test_samples_for_is_the_inverse_of_the_information(samples, bins, maximum):
 
 
 def test_more_samples_prove_a_smaller_psi():
-    found = [bin_formulas.smallest_psi(n, 11, math.log(1000.0)) for n in (0.0, 50.0, 200.0, 5000.0)]
+    found = [bets.smallest_psi(n, 11, math.log(1000.0)) for n in (0.0, 50.0, 200.0, 5000.0)]
     assert found[0] == math.inf
     assert found[1:] == sorted(found[1:], reverse=True)
     assert found[-1] < 0.02
@@ -143,15 +143,15 @@ def chance(counts: tuple[int, ...], shares: Floats) -> float:
     st.lists(st.integers(0, 30), min_size=6, max_size=6),
 )
 def test_a_block_of_two_equal_arms_has_a_mean_of_at_most_one(shares, sizes, before):
-    p, where = np.array(shares) / sum(shares), layout((3,))
+    p, where, rising = np.array(shares) / sum(shares), layout((3,)), bets.order((3,), missing=False, classes=0)
     c_before, s_before = np.array(before[:3], dtype=float), np.array(before[3:], dtype=float)
     mean = sum(
         chance(c, p)
         * chance(s, p)
         * np.exp(
-            bin_formulas.two_arm_bins_log_e(
-                np.array(c, dtype=float), np.array(s, dtype=float), c_before, s_before, where
-            )[:, 0]
+            bets.two_arm_log_e(np.array(c, dtype=float), np.array(s, dtype=float), c_before, s_before, where, rising)[
+                :, 0
+            ]
         )
         for c in outcomes(sizes[0], 3)
         for s in outcomes(sizes[1], 3)
@@ -240,19 +240,20 @@ def _ar(share: float) -> Callable[[np.random.Generator, int], float]:
 def crossed(stream: Stream, seed: int, *, reference: int = 10_000, looks: int = 120) -> dict[str, float]:
     """The candidate's rows at which each rule first fired, by its name; at most ALPHA may where nothing differs."""
     draws, where = np.random.default_rng(seed), layout((BINS,) * stream.features)
+    rising = bets.order((BINS,) * stream.features, missing=False, classes=0)
     trained = np.concatenate([[*draws.multinomial(reference, [0.1] * 10), 0.0] for _ in range(stream.features)]).astype(
         float
     )
-    c, s, log_e = np.zeros(where.bins), np.zeros(where.bins), np.zeros((bin_formulas.BETS, stream.features))
+    c, s, log_e = np.zeros(where.bins), np.zeros(where.bins), np.zeros((bets.BETS, stream.features))
     fired: dict[str, float] = {}
     for look in range(looks):
         level = np.full(stream.features, stream.level(draws, look))
         new_c = stream.arm(draws, stream.rows, level, stream.shift)
         new_s = stream.arm(draws, stream.times * stream.rows, level, 0.0)
-        log_e += bin_formulas.two_arm_bins_log_e(new_c, new_s, c, s, where)
+        log_e += bets.two_arm_log_e(new_c, new_s, c, s, where, rising)
         c, s = c + new_c, s + new_s
         rows, apart = stream.rows * (look + 1.0), psi_star(standardised([(c, s)], where)).max()
-        if bin_formulas.mean_log_e(bin_formulas.hedged(log_e)) >= -math.log(ALPHA):
+        if bin_formulas.mean_log_e(bets.hedged(log_e)) >= -math.log(ALPHA):
             fired.setdefault("stable", rows)
             if apart >= 0.1:
                 fired.setdefault("stable and PSI", rows)

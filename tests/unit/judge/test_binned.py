@@ -16,6 +16,7 @@ from tests.unit.judge.build import policy
 from serin_contract.profile import NumericFeature, PredictionBins, Profile, profile_hash
 from serin_contract.stats import BinCounts, CohortStats, PodStats
 from serin_operator.decide.judge import binned, binned_saved, evidence
+from serin_operator.decide.judge.bets import STAKES
 from serin_operator.decide.judge.binned import DRAIN_SECONDS, Arms, BinEvidence
 from serin_operator.decide.observation import StatsAnswer
 
@@ -139,14 +140,14 @@ def test_without_any_profile_nothing_is_kept():
     assert binned.absorb(binned.NO_BINS, Arms("c", "s", {}), both(10, 90), 0.0, sticky=False) is binned.NO_BINS
 
 
-def test_the_first_block_of_a_cohort_stakes_one_half_on_a_gross_shift_and_keeps_the_other():
+def test_the_first_block_of_a_cohort_may_cost_the_stakes_on_shifts_and_keeps_the_other():
     bins = Pods()
     bins.serve("c", {"age": EVEN, "income": FAR}, 500.0)
     bins.serve("s", LIKE_TRAINING, 500.0)
     bins.look()
     assert bins.evidence.log_e is not None
     still, shifted, prediction = bins.evidence.log_e
-    assert (still, prediction) == (pytest.approx(math.log(0.5)), pytest.approx(math.log(0.5)))
+    assert (still, prediction) == (pytest.approx(math.log(STAKES[0])), pytest.approx(math.log(STAKES[0])))
     assert shifted > 10.0
     rows_of(bins, 1, {"age": EVEN, "income": FAR}, LIKE_TRAINING, (100.0, 100.0))
     assert bins.evidence.log_e is not None

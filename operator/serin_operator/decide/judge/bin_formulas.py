@@ -6,7 +6,7 @@ a few array operations. Throughout F is the number of features, B that of all bi
 
 Sources: population stability index and its mean and variance without drift, Yurdakul 2018 (PSI is about
 (1/n + 1/N) times a chi-square of K − 1 degrees of freedom); multinomial e-process, arXiv 2011.03567, made composite
-by universal inference, 1912.11436; k-sample e-variable, 2106.02693; mean of e-values, 1912.06116.
+by universal inference, 1912.11436; mean of e-values, 1912.06116. The arms' bets against each other are in `bets`.
 """
 
 from __future__ import annotations
@@ -32,16 +32,6 @@ PROFILE_ERROR = 1e-4
 
 Spread over the features, and small beside every share of the budget.
 """
-TOGETHER = (32.0, 512.0, 512.0, 512.0)
-"""How strongly each bet draws an arm to what both did, tilted, in samples: the first learns differences of any shape,
-the others little beyond a shift, for which they need not pay what the shares of all bins would take to learn."""
-LEVEL = (4.0, 4.0, 2.0, 2.0)
-"""How strongly each draws the tilt itself to where it begins, in samples."""
-BEGINS = (0.0, 0.0, 1.2, -1.2)
-"""The candidate's tilt of each bet before anything was seen: the last two stake the very first block on a gross shift
-up and down, in which the others stake nothing."""
-BETS = len(TOGETHER)
-TILT_MAX = 3.0
 HALVINGS = 26
 """Of the bisection: the mixing share is found to 2^-26."""
 SMALLEST = 1e-300
@@ -176,18 +166,6 @@ def half_widths(information: Floats, maximum: float, level: float) -> Floats:
     return np.where(information > 0.0, np.sqrt((known + tau) * log_term) / known, math.inf)
 
 
-def smallest_psi(samples: float, bins: float, log_e: float) -> float:
-    """About the smallest PSI that so many samples, as 1/(1/n + 1/N), can prove; infinite where there are none.
-
-    The two-arm e-process gains near n·PSI/2, half the PSI being the Kullback-Leibler rate, and pays about
-    (K − 1)/2 · ln(1 + n/TOGETHER) for having to learn the shares first, and ln(BETS) for the bet beside it.
-    """
-    if samples <= 0.0:
-        return math.inf
-    learning = 0.5 * max(bins - 1.0, 1.0) * math.log1p(samples / TOGETHER[0]) + math.log(BETS)
-    return 2.0 * (log_e + learning) / samples
-
-
 def samples_for(information: float, bins: float, maximum: float) -> float:
     """The 1/(1/n + 1/N) at which `psi_information` reaches that much: the inverse, by the root of its square."""
     if not math.isfinite(information):
@@ -252,74 +230,6 @@ def _mixture(counts: Floats, n: Floats, centre: Floats, where: Layout) -> Floats
     stacked = np.stack(terms)
     top = stacked.max(axis=0)
     return np.asarray(top + np.log(np.exp(stacked - top).mean(axis=0)), dtype=np.float64)
-
-
-def two_arm_bins_log_e(
-    candidate: Floats, stable: Floats, candidate_before: Floats, stable_before: Floats, where: Layout
-) -> Floats:
-    """Natural log of one block's factor against "both arms draw from one distribution"; shape [BETS, F].
-
-    Π (p_c/p_0)^{Δc} (p_s/p_0)^{Δs}, with p_c, p_s guessed from earlier blocks alone and p_0 = (n_c p_c + n_s p_s) /
-    (n_c + n_s): the k-sample e-variable of arXiv 2106.02693. Weighted by n the arms' factors average exactly 1 under
-    any shared distribution, and the mean of their product is then at most 1 (AM-GM), so the traffic may move from
-    block to block and the split may change. Any guess made before the block keeps it exact. These learn a shift, the
-    most common difference, from a fraction of the samples that the shares of all bins would take. `hedged` reads them
-    as one.
-
-    Args:
-        candidate: what was added to the candidate's bins since the last look, shape [B].
-        stable: the same of stable.
-        candidate_before: sums of the same cohort before that.
-        stable_before: the same of stable.
-        where: the layout of all four.
-    """
-    n_c, n_s = where.sums(candidate), where.sums(stable)
-    both = (n_c > 0.0) & (n_s > 0.0)
-    if not both.any():
-        return np.zeros((BETS, len(where.widths)))
-    before_c, before_s = where.sums(candidate_before), where.sums(stable_before)
-    pooled = (candidate_before + stable_before + 0.5) / where.spread(before_c + before_s + 0.5 * where.widths)
-    ranks = _ranks(pooled, where)
-    part = where.spread(n_c / np.where(both, n_c + n_s, 1.0))
-    factors = []
-    for together, level, begins in zip(TOGETHER, LEVEL, BEGINS, strict=True):
-        p_c = _guessed(candidate_before, pooled, ranks, where, together, level, begins)
-        p_s = _guessed(stable_before, pooled, ranks, where, together, level, 0.0)
-        p_0 = p_s + part * (p_c - p_s)
-        factors.append(where.sums(candidate * np.log(p_c / p_0) + stable * np.log(p_s / p_0)))
-    return np.where(both, np.stack(factors), 0.0)
-
-
-def hedged(log_e: Floats) -> Floats:
-    """Natural log of each feature's mean over the bets: a wealth that was shared among them evenly; shape [F].
-
-    Args:
-        log_e: sums of `two_arm_bins_log_e` over blocks, shape [BETS, F] or flat.
-    """
-    rows = log_e.reshape(BETS, -1)
-    top = rows.max(axis=0, initial=formulas.LOG_SMALLEST)
-    return np.asarray(top + np.log(np.exp(rows - top).mean(axis=0)), dtype=np.float64)
-
-
-def _ranks(pooled: Floats, where: Layout) -> Floats:
-    """The middle rank of each bin among all values of its feature, to mean 0 and, about, variance 1; shape [B].
-
-    Bins are in the order of the values but for `missing`, and for categories in none: a tilt along them is then a
-    poor guess of the difference, and as valid as any.
-    """
-    below = np.cumsum(pooled)
-    before = below[where.starts] - pooled[where.starts]
-    return math.sqrt(12.0) * (below - 0.5 * pooled - where.spread(before) - 0.5)
-
-
-def _guessed(
-    arm: Floats, pooled: Floats, ranks: Floats, where: Layout, together: float, level: float, begins: float
-) -> Floats:
-    """Shares to bet on for one arm: its own, drawn to both arms' tilted towards the ranks that it has shown."""
-    n = where.sums(arm)
-    tilt = np.clip((where.sums(arm * ranks) + level * begins) / (n + level), -TILT_MAX, TILT_MAX)
-    weights = pooled * np.exp(where.spread(tilt) * ranks)
-    return (arm + together * weights / where.spread(where.sums(weights))) / where.spread(n + together)
 
 
 def mean_log_e(log_e: Floats, judged: Flags | None = None, features: int | None = None) -> float:

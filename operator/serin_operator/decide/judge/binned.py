@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -21,7 +22,8 @@ from numpy.typing import NDArray
 
 from serin_contract.profile import Profile, profile_hash
 from serin_contract.stats import BinCounts, CohortStats, PodStats
-from serin_operator.decide.judge import bin_formulas
+from serin_operator.decide.judge import bets, bin_formulas
+from serin_operator.decide.judge.bets import Order
 from serin_operator.decide.judge.bin_formulas import Floats, Layout
 from serin_operator.decide.judge.starts import PodArrays, resumed
 
@@ -44,22 +46,29 @@ OWN, SHARED = "own", "shared"
 
 @dataclass(frozen=True)
 class Axes:
-    """What the bins of one profile mean: its hash, and how many bins each feature has."""
+    """What the bins of one profile mean: its hash, how many bins each feature has, and how the answers are binned."""
 
     hash: str
     widths: tuple[int, ...]
     """In the profile's order; the last is that of the predictions."""
+    classes: int = 0
+    """Of the predictions; 0 for a regressor."""
 
-    @property
+    @cached_property
     def layout(self) -> Layout:
         """Features and then the predictions, as if these were one more feature."""
         return bin_formulas.layout(self.widths)
+
+    @cached_property
+    def order(self) -> Order:
+        """In which order the bins of each feature rise."""
+        return bets.order(self.widths, missing=True, classes=self.classes)
 
 
 def axes_of(profile: Profile) -> Axes:
     """The axes on which a pod counts with that profile."""
     widths = (*(feature.bins for feature in profile.features), profile.prediction.bins)
-    return Axes(profile_hash(profile), widths)
+    return Axes(profile_hash(profile), widths, len(profile.prediction.classes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +133,7 @@ class BinEvidence:
     def log_e(self) -> Floats | None:
         """Natural log of the two-arm e-process by feature: the cohorts' factors multiplied."""
         arrays = [cohort.log_e for cohort in self.cohorts.values()]
-        return bin_formulas.hedged(np.sum(arrays, axis=0)) if arrays else None
+        return bets.hedged(np.sum(arrays, axis=0)) if arrays else None
 
 
 NO_BINS = BinEvidence()
@@ -246,8 +255,7 @@ def _empty(opened_at: float, candidate: Axes | None, stable: Axes | None) -> Coh
     shared = sum(stable.widths) if stable is not None else 0
     own = sum(candidate.widths) if candidate is not None else 0
     features = len(stable.widths) if stable is not None else 0
-    bets = np.zeros(bin_formulas.BETS * features)
-    return CohortBins(opened_at, np.zeros(shared), np.zeros(shared), np.zeros(own), bets)
+    return CohortBins(opened_at, np.zeros(shared), np.zeros(shared), np.zeros(own), np.zeros(bets.BETS * features))
 
 
 def _is_closed(bins: BinEvidence, name: str) -> bool:
@@ -300,12 +308,13 @@ def _with_block(bins: BinEvidence, name: str, added: Mapping[str, Parts], now: f
         layout = bins.stable_axes.layout
         log_e = (
             log_e
-            + bin_formulas.two_arm_bins_log_e(
+            + bets.two_arm_log_e(
                 grown["candidate"],
                 grown["stable"],
                 before.candidate + _guess([cohort.candidate for cohort in others], layout),
                 before.stable + _guess([cohort.stable for cohort in others], layout),
                 layout,
+                bins.stable_axes.order,
             ).ravel()
         )
     return replace(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from serin_operator.decide.judge.bin_formulas import BETS
+from serin_operator.decide.judge.bets import BETS
 from serin_operator.decide.judge.binned import NO_BINS, PARTS, Axes, BinEvidence, CohortBins, Parts, PodBins
 from serin_operator.decide.judge.packed import pack, unpack
 
@@ -97,17 +97,17 @@ def restore(document: Mapping[str, Any] | None) -> BinEvidence:
 
 
 def _dump_axes(axes: Axes | None) -> list[Any] | None:
-    return None if axes is None else [axes.hash, list(axes.widths)]
+    return None if axes is None else [axes.hash, list(axes.widths), axes.classes]
 
 
 def _axes(document: Any) -> Axes | None:
     if document is None:
         return None
-    hash_, widths = document
+    hash_, widths, classes = document
     counted = tuple(int(width) for width in widths)
     if not counted or min(counted) < 1:
         raise ValueError("a feature has no bins")
-    return Axes(str(hash_), counted)
+    return Axes(str(hash_), counted, int(classes))
 
 
 def _finite(value: Any) -> float:

@@ -20,7 +20,7 @@ import numpy as np
 
 from serin_operator.api.deployment import FeatureStatus
 from serin_operator.decide.gate_policies import DataDriftPolicy, PredictionDriftPolicy
-from serin_operator.decide.judge import bin_formulas, binned, drifted, formulas
+from serin_operator.decide.judge import bets, bin_formulas, binned, drifted, formulas
 from serin_operator.decide.judge.bin_formulas import Flags, Floats
 from serin_operator.decide.judge.drifted import Between, Own, Part
 from serin_operator.decide.judge.findings import (
@@ -37,9 +37,9 @@ from serin_operator.decide.judge.findings import (
 from serin_operator.decide.judge.look import Look
 from serin_operator.decide.judge.reasons import GateReason
 
-APART_PART = 0.8
+APART_PART = 0.9
 """Of the gate's wealth, that the test against stable stakes: it is the one that finds a candidate's own fault early."""
-OFF_PART = 0.2
+OFF_PART = 0.1
 """The same of the test against the profile."""
 
 
@@ -205,7 +205,7 @@ def _numbers(case: _Case) -> Finding:
     passing = _passing(case)
     fewest = float(between.passing.samples[judged].min())
     most_bins = float(between.axis.layout.widths[judged].max())
-    smallest = bin_formulas.smallest_psi(fewest, most_bins, _log_e_needed(case))
+    smallest = bets.smallest_psi(fewest, most_bins, _log_e_needed(case))
     worst = int(np.argmax(np.where(judged, between.psi, -1.0)))
     return replace(
         case.finding,

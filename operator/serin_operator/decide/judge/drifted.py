@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from serin_contract.profile import Feature, NumericFeature, Profile
-from serin_operator.decide.judge import bin_formulas, binned, formulas
+from serin_operator.decide.judge import bets, bin_formulas, binned, formulas
 from serin_operator.decide.judge.bin_formulas import Flags, Floats, Layout, Pair
 from serin_operator.decide.judge.binned import BinEvidence, CohortBins
 
@@ -211,8 +211,8 @@ def between(
     if not cohorts or bins.stable_axes is None:
         return None
     basis = cohorts if not sticky else tuple(cohort for cohort in (current,) if cohort is not None)
-    bets = [cohort.log_e for cohort in cohorts]
-    tested = [stable.by_feature(bin_formulas.hedged(one)) for one in (bets if sticky else [np.sum(bets, axis=0)])]
+    wealth = [cohort.log_e for cohort in cohorts]
+    tested = [stable.by_feature(bets.hedged(one)) for one in (wealth if sticky else [np.sum(wealth, axis=0)])]
     pair = _standardised(cohorts, stable)
     return Between(
         stable,
