@@ -221,6 +221,24 @@ def test_the_schema_gate_proves_its_smallest_drop_and_no_less() -> None:
         assert said(SCHEMA, rows(400, unseen=part * smallest), rows(3000), **KNOWN).verdict == verdict
 
 
+OVER = [
+    ("latency", "of stable over 300 and 3000 requests,"),
+    ("regressionError", "of stable over 400 and 4000 labels:"),
+    ("schema", " over 300 and 3000 rows, in which stable fits its own training;"),
+]
+
+
+@pytest.mark.parametrize(("name", "words"), OVER, ids=[row[0] for row in OVER])
+def test_a_rollback_says_over_how_many_of_each_arm(name: str, words: str) -> None:
+    of, candidate, stable = {
+        "latency": (LATENCY, timed(300, 200), timed(3000, 0)),
+        "regressionError": (MAE, erring(400, 3.0), erring(4000, 1.0, 2)),
+        "schema": (SCHEMA, rows(300, 0.9), rows(3000)),
+    }[name]
+    gate = said(of, candidate, stable, **KNOWN)
+    assert (gate.verdict, words in gate.message) == ("Fail", True), gate.message
+
+
 def test_without_a_profile_its_limits_are_not_known() -> None:
     gate = said(SCHEMA, rows(8000), rows(8000))
     assert (gate.verdict, gate.reason) == ("NoData", "ProfileUnreadable")

@@ -175,7 +175,8 @@ def _judge(look: Look, gate: SchemaPolicy, candidate: Arm, stable: Arm, here: tu
     needed = log10_needed(look.share)
     if blamed.any() and against >= needed and stable.n >= SAMPLES_MIN:
         message = (
-            f"{_named(candidate, blamed)}, in which stable fits its own training; {evidence_words(against, look.share)}"
+            f"{_named(candidate, blamed)} over {candidate.n:.0f} and {stable.n:.0f} rows, in which stable fits its own "
+            f"training; {evidence_words(against, look.share)}"
         )
         return _answer(finding, "Fail", GateReason.OutsideTraining, message)
     return _undecided(look, gate, finding, candidate, stable, here, blamed, shared, log_e)
