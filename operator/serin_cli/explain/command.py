@@ -69,7 +69,8 @@ def explain(
     profile = bins.profile_for(evidence.bins, bundle, known.profile) if evidence is not None else None
     at = pace.moment(known.status, known.revisions.get(known.subject or "")) or time.time()
     paces = [pace.pace(gate, known.status, evidence, at) for gate in known.status.gates]
-    said = [words.gate_words(gate, one) for gate, one in zip(known.status.gates, paces, strict=True)]
+    watched = words.is_of_watch(known.status)
+    said = [words.gate_words(gate, one, watched=watched) for gate, one in zip(known.status.gates, paces, strict=True)]
     headline = words.headline(known.namespace, known.name, known.status)
     if as_json:
         gates = [
