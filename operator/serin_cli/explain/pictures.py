@@ -1,4 +1,4 @@
-"""The picture of `serin explain`: evidence of each gate, and the bins of the features that lie furthest off."""
+"""The picture of `serin explain`: the evidence of each gate as time went by, and the bins of the worst features."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from serin_cli.plots import svg
 from serin_contract.profile import Profile
 from serin_operator.api.deployment import ModelDeploymentStatus
 from serin_operator.decide.judge.bin_formulas import Floats
+from serin_operator.decide.judge.course import Course
 from serin_operator.decide.judge.findings import log10_needed
 from serin_operator.decide.judge.sums import Evidence
 
@@ -21,9 +22,21 @@ def picture(
         if gate.log10_e is not None and gate.budget
     ]
     panels = [svg.levels("Evidence against the candidate: log10, and the mark at which a gate fails", rows)]
+    if evidence is not None and len(evidence.course.points) > 1:
+        panels.append(_course(evidence.course, {name: needed for name, _, needed in rows}))
     if evidence is not None and profile is not None:
         panels += _bins(status, evidence, profile)
     return svg.picture(f"{revision or 'the last trial'}: what its gates have seen", panels)
+
+
+def _course(course: Course, needed: dict[str, float]) -> svg.Panel:
+    began = course.points[0].at
+    series: dict[str, list[tuple[float, float]]] = {}
+    for point in course.points:
+        for name, value in point.log10_e.items():
+            series.setdefault(name, []).append(((point.at - began) / 60.0, value))
+    shown = {name: level for name, level in needed.items() if name in series}
+    return svg.lines("How that evidence went: log10, since the first look at the trial", series, shown)
 
 
 def _bins(status: ModelDeploymentStatus, evidence: Evidence, profile: Profile) -> list[svg.Panel]:

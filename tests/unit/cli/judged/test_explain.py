@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from tests.support.world import Behaviour, World, a_served_world, a_spec, uri
+from tests.unit.cli.judged.trials import a_trial
+from tests.unit.judge.bins_build import profile
 
+from serin_cli.explain.bins import binned
 from serin_cli.explain.pace import Pace, pace
+from serin_cli.explain.pictures import feature_panel
 from serin_cli.explain.reasons import REASONS, VERDICTS, paragraph
 from serin_cli.explain.words import gate_words, is_of_watch, minutes_words
 from serin_cli.main import serin
@@ -361,6 +366,45 @@ def test_a_picture_is_svg_and_names_the_gates(trials: dict[str, Path], tmp_path:
     CliRunner().invoke(serin, ["explain", "--file", str(trials["fair"]), "--plot", str(plot)])
     words = [element.text for element in ET.fromstring(plot.read_text()).iter() if element.text]
     assert {"accuracy", "errorRate"} <= set(words)
+
+
+def drawn(path: Path, plot: Path, *options: str) -> ET.Element:
+    found = CliRunner().invoke(serin, ["explain", "--file", str(path), "--plot", str(plot), *options])
+    assert plot.exists(), found.output
+    return ET.fromstring(plot.read_text())
+
+
+def texts(svg: ET.Element) -> list[str]:
+    return [element.text for element in svg.iter() if element.text]
+
+
+def test_the_evidence_is_drawn_as_time_went_by(trials: dict[str, Path], tmp_path: Path) -> None:
+    svg = drawn(trials["fair"], tmp_path / "wine.svg")
+    courses = [line.get("points", "").split() for line in svg.iter("{http://www.w3.org/2000/svg}polyline")]
+    assert len(courses) == 2, "accuracy and errorRate"
+    assert min(map(len, courses)) > 10
+    assert {"minutes", "accuracy fails here"} <= set(texts(svg))
+
+
+def test_the_bins_of_the_worst_features_are_drawn_with_their_training(tmp_path: Path) -> None:
+    path = a_trial().written(tmp_path / "wine.json")
+    svg = drawn(path, tmp_path / "wine.svg")
+    assert {"income: share of values by bin", "training of stable", "≥ 3", "missing"} <= set(texts(svg))
+    old = a_trial().written(tmp_path / "old.json", config_map=False)
+    assert not any("share of values" in text for text in texts(drawn(old, tmp_path / "old.svg")))
+
+
+def test_a_features_panel_has_a_bar_for_each_bin_and_arm() -> None:
+    income = next(one for one in binned(profile()) if one.name == "income")
+    live = np.zeros(16)
+    live[income.start : income.start + 6] = [10.0, 30.0, 0.0, 0.0, 0.0, 0.0]
+    panel = feature_panel(income, {"candidate": live, "stable": np.zeros(16)})
+    bars = [ET.fromstring(element) for element in panel.elements if element.startswith("<rect")][3:]
+    heights = [float(bar.get("height", "")) for bar in bars]
+    highest = max(heights)
+    assert [height / highest for height in heights[:6]] == pytest.approx([0.2 / 0.75] * 5 + [0.0], abs=1e-3)
+    assert [height / highest for height in heights[6:12]] == pytest.approx([1 / 3, 1.0, 0, 0, 0, 0], abs=1e-3)
+    assert heights[12:] == [0.0] * 6, "stable has counted nothing"
 
 
 WRONG = [
