@@ -28,7 +28,7 @@ def generated() -> dict[Path, str]:
 
     gate_reasons = Vocabulary(
         "Reasons of the gates",
-        "`status.gates[].reason` says why a statistical gate gives its verdict, which comes first here.",
+        "`status.gates[].reason` says why a gate gives its verdict, which comes first here.",
         GateReason,
     )
     files = {}

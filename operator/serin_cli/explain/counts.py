@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from serin_cli.explain import bins, tallies
+from serin_cli.explain.source import Known
+from serin_cli.explain.tables import Table
+from serin_contract.profile import Profile
+from serin_operator.decide import policy
 from serin_operator.decide.judge import formulas
 from serin_operator.decide.judge.sums import ArmCounts, Evidence, label_strata, request_strata
 
@@ -22,6 +27,15 @@ def table(evidence: Evidence) -> list[dict[str, Any]]:
         for name, cohort in evidence.cohorts.items()
         for arm, counts in (("candidate", cohort.candidate), ("stable", cohort.stable))
     ]
+
+
+def tables(evidence: Evidence | None, known: Known, profile: Profile | None) -> Iterator[Table]:
+    """What else the gates read, as far as it was counted; bins only where stable's profile says what they mean."""
+    if evidence is None:
+        return
+    yield from tallies.tables(evidence.tallies, evidence.shadow, policy.resolve(known.spec), profile)
+    if profile is not None:
+        yield from bins.tables(evidence.bins, known.status.gates, profile)
 
 
 def lines(evidence: Evidence) -> Iterator[str]:

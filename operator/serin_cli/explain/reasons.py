@@ -202,6 +202,58 @@ REASONS: dict[GateReason, Paragraph] = {
         "The last answer of the source is too old to decide on.",
         "See whether the source is up and reachable from the operator.",
     ),
+    GateReason.CandidateReady: Paragraph(
+        "The candidate's pods are ready and none of them has crashed in this trial.",
+        "There is nothing to do for this gate.",
+    ),
+    GateReason.CandidateNotReady: Paragraph(
+        "The candidate has no ready pod at the moment, which may be its start.",
+        "Wait; the sentence above says for what, such as a node with room or an image.",
+    ),
+    GateReason.CandidateCrashed: Paragraph(
+        "A container of the candidate ended with an error while it was on trial.",
+        "Read `kubectl logs --previous` of the pod that is named; memory that is too small is the usual cause.",
+    ),
+    GateReason.CandidateUnavailable: Paragraph(
+        "The candidate had no ready pod for a minute, or lost its last one again and again.",
+        "Look at its pods and their events with `kubectl describe pod`.",
+    ),
+    GateReason.RevisionReady: Paragraph(
+        "The promoted revision's pods are ready and none of them crashes again and again.",
+        "There is nothing to do for this gate.",
+    ),
+    GateReason.RevisionUnavailable: Paragraph(
+        "The promoted revision has no ready pod; after a minute of that the watch is breached.",
+        "Look at its pods and their events with `kubectl describe pod`.",
+    ),
+    GateReason.RevisionCrashes: Paragraph(
+        "A pod of the promoted revision crashes again and again; after a minute of that the watch is breached.",
+        "Read `kubectl logs --previous` of the pod that is named.",
+    ),
+    GateReason.BundleMissing: Paragraph(
+        "The candidate's server does not find its bundle, or one of its files.",
+        "Check `model.uri` and what lies there, and apply the right one.",
+    ),
+    GateReason.BundleInvalid: Paragraph(
+        "The candidate's server cannot read its bundle.",
+        "Look at it with `serin inspect`, and package the model anew.",
+    ),
+    GateReason.DigestMismatch: Paragraph(
+        "The bundle is not the one that was pinned or recorded, so it was changed in place.",
+        "Put each version in a place of its own, and apply that.",
+    ),
+    GateReason.ModelTypeRefused: Paragraph(
+        "The model holds a type that the server does not load, since loading it could run any code.",
+        "Use a model of types that skops and the server know.",
+    ),
+    GateReason.SelfTestFailed: Paragraph(
+        "In the candidate's server the model does not answer its golden rows as it did when it was packaged.",
+        "Compare the library versions of the training and of the serving image.",
+    ),
+    GateReason.SettingsInvalid: Paragraph(
+        "The candidate's server has settings or keys that it cannot use.",
+        "Correct `serving.env`; the sentence above names what is wrong.",
+    ),
 }
 
 VERDICTS: dict[str, Paragraph] = {
@@ -211,7 +263,7 @@ VERDICTS: dict[str, Paragraph] = {
     "NoData": Paragraph("There is nothing to judge by yet.", "Read the sentence above for what is missing."),
     "Error": Paragraph("The gate could not be asked.", "Read the sentence above and mend what it names."),
 }
-"""For a reason that this version does not know, and for those of availability."""
+"""For a reason that this version does not know."""
 
 
 def paragraph(reason: str, verdict: str) -> Paragraph:

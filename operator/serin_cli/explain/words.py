@@ -15,13 +15,20 @@ from serin_operator.decide.gate_policies import (
     CUSTOM_PREFIX,
     DATA_DRIFT,
     ERROR_RATE,
+    LATENCY,
     PREDICTION_DRIFT,
+    REGRESSION_ERROR,
     SCHEMA,
 )
 from serin_operator.decide.judge.findings import log10_needed, ten_to
+from serin_operator.decide.judge.reasons import GateReason
 
-_PERCENT = (ACCURACY, AGREEMENT, ERROR_RATE, SCHEMA)
+_SHARES = (ACCURACY, AGREEMENT, ERROR_RATE, SCHEMA)
 _DRIFT = (DATA_DRIFT, PREDICTION_DRIFT)
+_OF_WATCH = (GateReason.RevisionReady, GateReason.RevisionUnavailable, GateReason.RevisionCrashes)
+"""Reasons of availability that no trial gives."""
+_NEVER = (GateReason.LikelyWorse, GateReason.LikelyDrifted, GateReason.UnderMinimum)
+"""Of an estimate that lies beyond the limit: more samples of the same kind lead to no Pass."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +44,27 @@ class GateWords:
     lines: tuple[tuple[str, str], ...]
 
 
-def gate_words(gate: GateStatus, pace: Pace) -> GateWords:
-    """Explain one gate."""
+def is_of_watch(status: ModelDeploymentStatus) -> bool:
+    """Whether the gates speak of a revision that was promoted: its availability is asked in other words."""
+    return any(gate.reason in _OF_WATCH for gate in status.gates)
+
+
+def gate_words(gate: GateStatus, pace: Pace, *, watched: bool = False) -> GateWords:
+    """Explain one gate.
+
+    Args:
+        gate: as status has it.
+        pace: of its samples.
+        watched: whether it speaks of a promoted revision, which has no stable arm beside it.
+    """
     mode = "decides" if gate.mode == "Enforce" else "only reports"
+    numbers = _Numbers(gate, watched)
     lines = (
-        ("seen", _seen(gate)),
+        ("seen", _seen(gate, numbers)),
         ("worst", _features(gate)),
-        ("sure", _sure(gate)),
-        ("can see", _can_see(gate)),
-        ("time", _time(gate, pace)),
+        ("sure", "; ".join(_sure(gate, numbers))),
+        ("can see", _can_see(gate, numbers)),
+        ("time", "; ".join(_time(gate, pace, numbers))),
     )
     return GateWords(
         heading=f"{gate.name} ({mode}): {gate.verdict}, {gate.reason}",
@@ -88,68 +107,155 @@ def minutes_words(minutes: float) -> str:
     return f"about {minutes / 1440.0:,.0f} days"
 
 
-def _number(gate: GateStatus, value: float) -> str:
-    return f"{100 * value:.2f} %" if gate.name in _PERCENT else f"{value:.4g}"
+@dataclass(frozen=True)
+class _Numbers:
+    """How one gate's numbers are written."""
+
+    gate: GateStatus
+    watched: bool
+
+    @property
+    def are_shares(self) -> bool:
+        """Whether its value is a share. Latency is a quantile in a trial, and a share of slow requests in a watch."""
+        return self.gate.name in _SHARES or (self.gate.name == LATENCY and self.watched)
+
+    @property
+    def are_rises(self) -> bool:
+        """Whether bound and limit are rises of the error relative to stable's."""
+        return self.gate.name == REGRESSION_ERROR and not self.watched
+
+    def level(self, value: float) -> str:
+        """An estimate, or a limit of one."""
+        if self.gate.name in _DRIFT:
+            return f"PSI {value:.3f}"
+        if self.are_shares:
+            return f"{100 * value:.2f} %"
+        return _seconds(value) if self.gate.name == LATENCY else f"{value:.4g}"
+
+    def loss(self, value: float) -> str:
+        """A difference of two estimates, or a limit of one."""
+        if self.gate.name in _DRIFT:
+            return f"PSI {value:.3f}"
+        if self.are_shares:
+            return f"{100 * value:.2f} points"
+        if self.are_rises:
+            return f"{100 * value:.1f} %"
+        return f"{100 * value:.2f} points" if self.gate.name == LATENCY else f"{value:.4g}"
+
+    def limit(self, value: float) -> str:
+        """The threshold: a level, or what is allowed as a loss against stable."""
+        of_level = self.watched or self.gate.name in (AGREEMENT, ERROR_RATE, LATENCY)
+        if of_level or (self.gate.name == ACCURACY and self.gate.reason == GateReason.BelowMinimum):
+            return self.level(value)
+        if self.gate.name == SCHEMA and self.gate.features:
+            return f"{self.loss(value)} above the share in training"
+        if self.are_rises:
+            return f"{self.loss(value)} above stable's"
+        return self.loss(value)
 
 
-def _loss(gate: GateStatus, value: float) -> str:
-    if gate.name in _DRIFT:
-        return f"PSI {value:.3f}"
-    return f"{100 * value:.2f} points" if gate.name in _PERCENT else f"{value:.4g}"
+def _seconds(value: float) -> str:
+    return f"{1000 * value:g} ms" if value < 1.0 else f"{value:g} s"
 
 
-def _seen(gate: GateStatus) -> str:
+def _seen(gate: GateStatus, numbers: _Numbers) -> str:
     if gate.value is None or gate.name == AVAILABILITY:
         return ""
-    parts = [f"candidate {_number(gate, gate.value)}"]
+    if gate.name.startswith(CUSTOM_PREFIX):
+        limit = f", limit {gate.limit:.6g}" if gate.limit is not None else ""
+        return f"{gate.value:.6g}{limit}"
+    if gate.name == AGREEMENT:
+        parts = [f"{numbers.level(gate.value)} of the copies answered alike"]
+    else:
+        parts = [f"{'revision' if numbers.watched else 'candidate'} {numbers.level(gate.value)}"]
     if gate.reference is not None:
-        parts.append(f"stable {_number(gate, gate.reference)}")
+        parts.append(f"{_reference(gate, numbers)} {numbers.level(gate.reference)}")
     if gate.limit is not None:
-        parts.append(f"limit {_loss(gate, gate.limit)}")
-    samples = f", from {gate.samples:,.0f} samples of the candidate" if gate.samples is not None else ""
-    return ", ".join(parts) + samples
+        at_least = " at least" if gate.name == AGREEMENT else ""
+        parts.append(f"limit {numbers.limit(gate.limit)}{at_least}")
+    return ", ".join(parts) + _samples(gate, numbers)
+
+
+def _reference(gate: GateStatus, numbers: _Numbers) -> str:
+    if numbers.watched:
+        return "the trial showed"
+    return "stable off its own training by" if gate.name in _DRIFT else "stable"
+
+
+def _samples(gate: GateStatus, numbers: _Numbers) -> str:
+    if gate.samples is None:
+        return ""
+    return (
+        f", from {gate.samples:,.0f} samples{'' if numbers.watched or gate.name == AGREEMENT else ' of the candidate'}"
+    )
 
 
 def _features(gate: GateStatus) -> str:
     return ", ".join(f"{feature.name} {feature.value:.3f}" for feature in gate.features or ())
 
 
-def _sure(gate: GateStatus) -> str:
+def _sure(gate: GateStatus, numbers: _Numbers) -> Iterator[str]:
     if gate.name.startswith(CUSTOM_PREFIX):
-        return f"{gate.breaches or 0} of 3 breaches in a row; outside the error budget"
-    parts: list[str] = []
+        yield f"{gate.breaches or 0} of 3 breaches in a row; outside the error budget"
+        return
     if gate.log10_e is not None and gate.budget:
-        parts.append(
-            f"evidence against it {ten_to(gate.log10_e)} of {ten_to(log10_needed(gate.budget))} needed to fail; "
-            f"its share of the budget is {100 * gate.budget:.2g} %"
-        )
-    if gate.verdict == "NotYet" and gate.bound is not None and gate.limit is not None:
-        kind = "drift" if gate.name in _DRIFT else "loss"
-        parts.append(
-            f"a {kind} of up to {_loss(gate, gate.bound)} is not excluded, {_loss(gate, gate.limit)} is allowed"
-        )
-    return "; ".join(parts)
+        needed = f"evidence against it {ten_to(gate.log10_e)} of {ten_to(log10_needed(gate.budget))} needed to fail"
+        if numbers.watched:
+            yield f"{needed}, so that false alarms stay as rare as falseAlarmsPerYear says"
+        else:
+            yield f"{needed}; its share of the budget is {100 * gate.budget:.2g} %"
+    if gate.bound is not None and gate.verdict in ("NotYet", "Pass"):
+        yield from _bound(gate, gate.bound, numbers)
 
 
-def _can_see(gate: GateStatus) -> str:
+def _bound(gate: GateStatus, bound: float, numbers: _Numbers) -> Iterator[str]:
+    """What is not excluded; a Pass says as much of what is allowed in its own sentence."""
+    if numbers.watched:
+        yield f"{numbers.level(bound)} at worst since the promotion, but for a chance of 1 in 20"
+    elif gate.name == AGREEMENT:
+        yield f"an agreement as low as {numbers.level(bound)} is not excluded"
+    elif gate.name == LATENCY:
+        yield f"a quantile of up to {numbers.level(bound)} is not excluded"
+    elif gate.verdict == "NotYet":
+        # What errorRate allows is a level, and its bound a rise on top of stable's.
+        told = gate.limit is not None and gate.name != ERROR_RATE
+        allowed = f", {numbers.loss(gate.limit or 0.0)} is allowed" if told else ""
+        yield f"{_kind(gate)} of up to {numbers.loss(bound)} is not excluded{allowed}"
+
+
+def _kind(gate: GateStatus) -> str:
+    if gate.name in _DRIFT:
+        return "a drift"
+    if gate.name == SCHEMA:
+        return "a share of violations beyond training"
+    return "a rise" if gate.name in (ERROR_RATE, REGRESSION_ERROR) else "a loss"
+
+
+def _can_see(gate: GateStatus, numbers: _Numbers) -> str:
     if gate.smallest_drop is None:
         return ""
-    kind = "drift" if gate.name in _DRIFT else "loss"
-    return f"the smallest {kind} that so much traffic reveals is {_loss(gate, gate.smallest_drop)}"
+    smallest = gate.smallest_drop
+    if numbers.watched:
+        return f"so much traffic reveals what lies {numbers.loss(smallest)} beyond the limit"
+    if gate.name == AGREEMENT:
+        return f"so many copies reveal other answers in {100 * smallest:.2f} % of them, and no fewer"
+    if gate.name == LATENCY:
+        return (
+            f"the smallest rise of the share of slow requests that so much traffic reveals is {numbers.loss(smallest)}"
+        )
+    if gate.name == SCHEMA:
+        return f"the smallest share of violations that so many rows reveal is {100 * smallest:.2f} %"
+    return f"the smallest {_kind(gate).partition(' ')[2]} that so much traffic reveals is {numbers.loss(smallest)}"
 
 
-def _time(gate: GateStatus, pace: Pace) -> str:
-    return "; ".join(_time_parts(gate, pace))
-
-
-def _time_parts(gate: GateStatus, pace: Pace) -> Iterator[str]:
-    if pace.samples_per_minute is None:
+def _time(gate: GateStatus, pace: Pace, numbers: _Numbers) -> Iterator[str]:
+    if pace.samples_per_minute is None or gate.name.startswith(CUSTOM_PREFIX) or gate.name == AVAILABILITY:
         return
     yield f"{pace.samples_per_minute:,.0f} samples a minute at this weight"
     if pace.pass_minutes is not None and pace.pass_minutes > 0.0:
         needed = f"{gate.needed:,.0f}" if gate.needed is not None else "enough"
         yield f"{needed} samples for a Pass in {minutes_words(pace.pass_minutes)}"
-    elif gate.needed is None and gate.value is not None:
+    elif gate.needed is None and gate.reason in _NEVER and not numbers.watched:
         yield "at the present estimate it never passes"
     if pace.fail_minutes is not None:
         yield f"a Fail in {minutes_words(pace.fail_minutes)} if the evidence grows as it has"

@@ -63,7 +63,12 @@ class GateStatus(ApiModel):
     reference: Annotated[float | None, Field(description="Estimate for stable at the same time.")] = None
     bound: Annotated[
         float | None,
-        Field(description="Confidence bound on the loss against stable; Pass needs it within limits."),
+        Field(
+            description=(
+                "Confidence bound on the loss against stable, which a Pass needs within limits; in a watch, the worst "
+                "value that is not excluded. agreement: the lowest that is not; latency: the highest quantile, seconds."
+            )
+        ),
     ] = None
     limit: Annotated[float | None, Field(description="The threshold that applies.")] = None
     samples: Annotated[float | None, Field(description="Candidate samples that count so far.")] = None
@@ -72,9 +77,23 @@ class GateStatus(ApiModel):
         float | None,
         Field(alias="log10E", description="Evidence against the candidate; it fails at -log10(budget)."),
     ] = None
-    budget: Annotated[float | None, Field(description="This gate's share of falseRollbackBudget.")] = None
+    budget: Annotated[
+        float | None,
+        Field(
+            description=(
+                "This gate's share of falseRollbackBudget; in a watch, the chance of a false alarm that the window "
+                "which says most may spend of falseAlarmsPerYear."
+            )
+        ),
+    ] = None
     smallest_drop: Annotated[
-        float | None, Field(description="Smallest loss that the candidate's traffic so far can reveal.")
+        float | None,
+        Field(
+            description=(
+                "Smallest loss that the candidate's traffic so far can reveal; in a watch, smallest distance beyond "
+                "the limit. latency: a share of requests; agreement: a share of other answers."
+            )
+        ),
     ] = None
     features: Annotated[
         tuple[FeatureStatus, ...] | None,

@@ -10,6 +10,7 @@ from serin_operator.api.revision import ModelRevisionSpec, ModelRevisionStatus, 
 from serin_operator.decide import availability, capacity, identity, manifests, templates, timestamps
 from serin_operator.decide.draft import WAIT_SECONDS, Draft, Situation, begin
 from serin_operator.decide.judge import evidence
+from serin_operator.decide.judge.reasons import GateReason
 from serin_operator.decide.observation import ContainerEnd, PodFacts, RevisionFacts
 from serin_operator.decide.plan import Apply, Delete, RevisionReport
 
@@ -78,9 +79,8 @@ def _still_refused(situation: Situation) -> Draft | None:
 
 
 def _refused(situation: Situation, pod: PodFacts, end: ContainerEnd) -> Draft:
-    reason, sentence = availability.end_sentence(pod, end)
-    if reason == "CandidateCrashed":
-        reason = "BundleCheckFailed"
+    said, sentence = availability.end_sentence(pod, end)
+    reason = "BundleCheckFailed" if said == GateReason.CandidateCrashed else said.value
     message = f"{sentence}. Mend the bundle or spec.model; it is checked again every {RETRY_SECONDS:.0f} s"
     if situation.stable is not None:
         message += f". {situation.stable.revision} keeps serving"

@@ -7,6 +7,7 @@ from typing import Literal
 from serin_contract import startup
 from serin_operator.api.deployment import CandidateStatus, GateStatus
 from serin_operator.decide import timestamps
+from serin_operator.decide.judge.reasons import GateReason
 from serin_operator.decide.observation import ContainerEnd, Observation, PodFacts
 from serin_operator.decide.policy import AVAILABILITY
 
@@ -27,28 +28,28 @@ def judge(seen: Observation, candidate: CandidateStatus) -> GateStatus:
     if failure is not None:
         verdict, (reason, message) = "Fail", failure
     elif ready == 0:
-        verdict, reason, message = "NotYet", "CandidateNotReady", waiting_sentence(pods)
+        verdict, reason, message = "NotYet", GateReason.CandidateNotReady, waiting_sentence(pods)
     else:
-        verdict, reason, message = "Pass", "CandidateReady", f"the candidate's ready pods: {ready}"
+        verdict, reason, message = "Pass", GateReason.CandidateReady, f"the candidate's ready pods: {ready}"
     return GateStatus(
         name=AVAILABILITY,
         mode="Enforce",
         verdict=verdict,
-        reason=reason,
+        reason=reason.value,
         message=message[:1024],
         samples=float(ready),
     )
 
 
-def ails(seen: Observation, revision: str) -> tuple[str, str] | None:
+def ails(seen: Observation, revision: str) -> tuple[GateReason, str] | None:
     """Reason and sentence of what keeps a revision that answers callers from doing so, or None where nothing does."""
     pods = [pod for pod in seen.serving_pods(revision) if not pod.terminating]
     if seen.ready(revision) == 0:
-        return "RevisionUnavailable", f"{revision} has no ready pod: {waiting_sentence(pods)}"
+        return GateReason.RevisionUnavailable, f"{revision} has no ready pod: {waiting_sentence(pods)}"
     for pod in pods:
         if pod.waiting_reason == CRASHES:
             return (
-                "RevisionCrashes",
+                GateReason.RevisionCrashes,
                 f"pod {pod.name} of {revision} crashes again and again; see kubectl logs --previous",
             )
     return None
@@ -58,12 +59,17 @@ def judge_watched(seen: Observation, revision: str, not_ready_since: str | None)
     """Pass, NotYet or, once it has ailed for NOT_READY_SECONDS_MAX, Fail: of a revision that was promoted."""
     ready, ailment = seen.ready(revision), ails(seen, revision)
     verdict: Literal["Pass", "Fail", "NotYet"] = "Pass"
-    reason, message = "RevisionReady", f"the revision's ready pods: {ready}"
+    reason, message = GateReason.RevisionReady, f"the revision's ready pods: {ready}"
     if ailment is not None:
         reason, message = ailment
         verdict = "Fail" if timestamps.elapsed(not_ready_since, seen.now) >= NOT_READY_SECONDS_MAX else "NotYet"
     return GateStatus(
-        name=AVAILABILITY, mode="Enforce", verdict=verdict, reason=reason, message=message[:1024], samples=float(ready)
+        name=AVAILABILITY,
+        mode="Enforce",
+        verdict=verdict,
+        reason=reason.value,
+        message=message[:1024],
+        samples=float(ready),
     )
 
 
@@ -79,20 +85,20 @@ def waiting_sentence(pods: list[PodFacts]) -> str:
     return f"none of its {len(pods)} pods is ready yet"
 
 
-def end_sentence(pod: PodFacts, end: ContainerEnd) -> tuple[str, str]:
+def end_sentence(pod: PodFacts, end: ContainerEnd) -> tuple[GateReason, str]:
     """Reason and sentence of a container's end; a refusal of the server speaks for itself."""
     refusal = startup.decode_failure(end.message)
     if refusal is not None:
-        return str(refusal.reason), f"pod {pod.name} refuses its bundle: {refusal.message}"
+        return GateReason(refusal.reason.value), f"pod {pod.name} refuses its bundle: {refusal.message}"
     last_words = f"; its last words: {end.message.strip()[-300:]}" if end.message.strip() else ""
     return (
-        "CandidateCrashed",
+        GateReason.CandidateCrashed,
         f"pod {pod.name} ended with exit code {end.exit_code} ({end.reason}){last_words}; see kubectl logs "
         f"--previous {pod.name}",
     )
 
 
-def _failure(seen: Observation, candidate: CandidateStatus, pods: list[PodFacts]) -> tuple[str, str] | None:
+def _failure(seen: Observation, candidate: CandidateStatus, pods: list[PodFacts]) -> tuple[GateReason, str] | None:
     begun = timestamps.seconds(candidate.trial_started_at) if candidate.trial_started_at else 0.0
     for pod in pods:
         end = pod.last_end
@@ -103,12 +109,12 @@ def _failure(seen: Observation, candidate: CandidateStatus, pods: list[PodFacts]
             return end_sentence(pod, end)
     if candidate.dips >= DIPS_MAX:
         return (
-            "CandidateUnavailable",
+            GateReason.CandidateUnavailable,
             f"the candidate lost its last ready pod {candidate.dips} times in this trial",
         )
     if timestamps.elapsed(candidate.not_ready_since, seen.now) > NOT_READY_SECONDS_MAX:
         return (
-            "CandidateUnavailable",
+            GateReason.CandidateUnavailable,
             f"the candidate has had no ready pod for {NOT_READY_SECONDS_MAX:.0f} s: {waiting_sentence(pods)}",
         )
     return None

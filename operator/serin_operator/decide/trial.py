@@ -10,8 +10,8 @@ from serin_operator.api.revision import ModelRevisionStatus
 from serin_operator.decide import availability, capacity, confirmation, judge, sources, timestamps
 from serin_operator.decide.capacity import Pods
 from serin_operator.decide.draft import Draft, Situation, begin
+from serin_operator.decide.judge import course, shadowed
 from serin_operator.decide.judge import evidence as evidences
-from serin_operator.decide.judge import shadowed
 from serin_operator.decide.judge.evidence import Evidence
 from serin_operator.decide.judge.look import Look
 from serin_operator.decide.judge.reasons import SHARED
@@ -193,6 +193,7 @@ def _judged(situation: Situation, candidate: CandidateStatus, stable: str) -> Tr
     if candidate.weight == 100:
         verdicts = _kept(verdicts, seen.status.gates)
     gates = (availability.judge(seen, candidate), *verdicts)
+    evidence = replace(evidence, course=course.grown(evidence.course, seen.now, verdicts))
     return Trial(situation, candidate, stable, gates, evidence)
 
 

@@ -25,6 +25,8 @@ class Telling:
         self._last: tuple[object, ...] | None = None
         self._events = len(world.log)
         self._names: dict[str, str] = {}
+        self.gate_reasons: set[str] = set()
+        """Of every verdict that was shown."""
         self._call(world.spec)
 
     def change(self, spec: Mapping[str, Any]) -> None:
@@ -63,6 +65,7 @@ class Telling:
             self.lines.append(f"{self._time()}  {self._plain(event)}")
         self._events = len(self.world.log)
         status, candidate = self.world.status, self.world.status.candidate
+        self.gate_reasons |= {gate.reason for gate in status.gates}
         message = self._plain(status.message or "")
         weights = " ".join(f"{self._plain(name)[-2:]} {weight}" for name, weight in self._weights())
         step = "" if candidate is None else str(candidate.step + 1) if candidate.step >= 0 else "warm"

@@ -10,6 +10,7 @@ from tests.support.builders import NOW, a_candidate, a_pod, observed
 from serin_contract.startup import EXIT_REFUSED, StartupFailure, StartupReason, encode
 from serin_operator.decide import availability
 from serin_operator.decide.availability import DIPS_MAX, NOT_READY_SECONDS_MAX, WARM_RESTARTS_MAX
+from serin_operator.decide.judge import GateReason
 from serin_operator.decide.observation import ContainerEnd
 from serin_operator.decide.timestamps import text
 
@@ -120,3 +121,10 @@ def test_last_words_are_quoted_and_cut() -> None:
     assert len(sentence) < 450
     gate = _judged(RUNNING, a_pod(last_end=_end(EXIT_REFUSED, REFUSED)))
     assert "row 3 was answered 2 instead of 1" in gate.message
+
+
+@pytest.mark.parametrize("reason", list(StartupReason))
+def test_what_a_server_refuses_for_is_a_reason_of_the_gate(reason: StartupReason) -> None:
+    refused = encode(StartupFailure(reason, "a sentence")).decode()
+    gate = _judged(WARMING, a_pod(last_end=_end(EXIT_REFUSED, refused)))
+    assert (gate.verdict, gate.reason) == ("Fail", GateReason(str(reason)))

@@ -15,12 +15,16 @@ from tests.unit.decide import (  # noqa: F401 — told beside the others
 )
 from tests.unit.decide.stories import STORIES
 
+from serin_operator.decide.judge import GateReason
+
 TIMELINES = Path(__file__).parent / "timelines"
 
 
 @pytest.mark.parametrize("name", STORIES)
 def test_the_story_goes_as_it_is_written(name: str, update_golden: bool) -> None:
-    told = STORIES[name]().text()
+    telling = STORIES[name]()
+    assert telling.gate_reasons <= set(GateReason), "every verdict gives a reason of the enumeration"
+    told = telling.text()
     golden = TIMELINES / f"{name}.txt"
     if update_golden:
         golden.write_text(told)

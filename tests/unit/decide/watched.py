@@ -8,6 +8,7 @@ from tests.support.world import World
 
 from serin_operator.api.deployment import ModelDeploymentStatus
 from serin_operator.decide import manifests, policy
+from serin_operator.decide.judge import GateReason
 from serin_operator.decide.observation import PROBES_IN_A_ROW, Observation
 from serin_operator.decide.plan import Plan, SetWeights
 from serin_operator.decide.rollout import decide
@@ -177,3 +178,4 @@ def _check_status(plan: Plan) -> None:
     assert len({condition.type for condition in status.conditions}) == len(status.conditions) == 7 + watched
     _check_watch(status)
     assert all(condition.message and condition.reason for condition in status.conditions)
+    assert {gate.reason for gate in status.gates} <= set(GateReason)

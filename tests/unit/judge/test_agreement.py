@@ -69,6 +69,18 @@ def test_the_needed_samples_lead_to_a_pass() -> None:
     assert asked(counted(0.9 * needed, 0.975 * 0.9 * needed), GATE, SHARE).verdict == "NotYet"
 
 
+def test_the_smallest_share_of_other_answers_fails_and_no_less() -> None:
+    smallest = asked(counted(400, 396), GATE, SHARE).smallest_drop
+    assert smallest is not None
+    assert asked(counted(400, 400 * (1 - 1.01 * smallest)), GATE, SHARE).verdict == "Fail"
+    assert asked(counted(400, 400 * (1 - 0.99 * smallest)), GATE, SHARE).verdict == "NotYet"
+
+
+def test_too_few_pairs_reveal_nothing() -> None:
+    assert asked(counted(1, 1), GATE, SHARE).smallest_drop is None
+    assert asked(counted(400, 396), GATE, 0.0).smallest_drop is None
+
+
 def test_the_sentence_names_what_was_lost() -> None:
     said = asked(counted(500, 480, failed=3), GATE, SHARE).message
     assert said.startswith("0.9600 of 500 mirrored requests agree, 3 of them without an answer")

@@ -210,7 +210,7 @@ def test_before_the_first_answer_there_is_no_data():
 def test_the_words_name_the_features_and_the_numbers():
     gate = verdicts(rows_of(Pods(), 10, MOVED, LIKE_TRAINING, MANY))["dataDrift"]
     assert gate.message.startswith("against stable at the same time PSI 0.9")
-    assert "in income, 0.20 is acceptable, evidence 10^" in gate.message
+    assert "in income over 1000 and 5000 rows, 0.20 is acceptable, evidence 10^" in gate.message
     assert [feature.name for feature in gate.features or ()] == ["income", "age"]
     worst = (gate.features or ())[0]
     assert worst.value == pytest.approx(0.97, abs=0.02)

@@ -207,6 +207,38 @@ def test_schema(sentence: str, of: Policy, candidate: Any, stable: Any, verdict:
     assert (gate.verdict, gate.reason) == (verdict, reason), (sentence, gate.message)
 
 
+def test_the_schema_gates_bound_is_within_the_limit_just_where_it_passes() -> None:
+    for number, verdict in ((600, "NotYet"), (8000, "Pass")):
+        gate = said(SCHEMA, rows(number), rows(8000), **KNOWN)
+        assert (gate.verdict, gate.bound < gate.limit) == (verdict, verdict == "Pass"), gate.message
+        assert gate.bound > 0.0, "as many are missing as in training, so a little more is never excluded"
+
+
+def test_the_schema_gate_proves_its_smallest_drop_and_no_less() -> None:
+    smallest = said(SCHEMA, rows(400), rows(3000), **KNOWN).smallest_drop
+    assert SCHEMA.shares["schema"] == 0.05
+    for part, verdict in ((1.05, "Fail"), (0.95, "NotYet")):
+        assert said(SCHEMA, rows(400, unseen=part * smallest), rows(3000), **KNOWN).verdict == verdict
+
+
+OVER = [
+    ("latency", "of stable over 300 and 3000 requests,"),
+    ("regressionError", "of stable over 400 and 4000 labels:"),
+    ("schema", " over 300 and 3000 rows, in which stable fits its own training;"),
+]
+
+
+@pytest.mark.parametrize(("name", "words"), OVER, ids=[row[0] for row in OVER])
+def test_a_rollback_says_over_how_many_of_each_arm(name: str, words: str) -> None:
+    of, candidate, stable = {
+        "latency": (LATENCY, timed(300, 200), timed(3000, 0)),
+        "regressionError": (MAE, erring(400, 3.0), erring(4000, 1.0, 2)),
+        "schema": (SCHEMA, rows(300, 0.9), rows(3000)),
+    }[name]
+    gate = said(of, candidate, stable, **KNOWN)
+    assert (gate.verdict, words in gate.message) == ("Fail", True), gate.message
+
+
 def test_without_a_profile_its_limits_are_not_known() -> None:
     gate = said(SCHEMA, rows(8000), rows(8000))
     assert (gate.verdict, gate.reason) == ("NoData", "ProfileUnreadable")

@@ -285,7 +285,8 @@ def test_error_rate(candidate, stable, log10_e, verdict, reason):
 def test_the_message_says_the_numbers():
     gate = found(labels(412, 0.902), labels(4000, 0.951), 3.1)["accuracy"]
     assert gate.message == (
-        "accuracy 0.902 against 0.951 of stable over 412 labels: 4.9 points lower, evidence 10^3.1 of 10^1.3 needed"
+        "accuracy 0.902 against 0.951 of stable over 412 and 4000 labels: 4.9 points lower, "
+        "evidence 10^3.1 of 10^1.3 needed"
     )
 
 

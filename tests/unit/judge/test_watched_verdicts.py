@@ -245,6 +245,56 @@ def test_hours_off_training_name_the_feature_and_say_that_they_only_alert() -> N
     assert "alert and take no traffic back" in gate.message
 
 
+SURE: list[tuple[str, dict[str, Any], dict[str, float], Stretch]] = [
+    ("accuracy", ACCURACY, {"accuracy": 0.95}, Stretch()),
+    ("regressionError", {"regressionError": {"maxRise": 0.05}}, {"regressionError": 2.0}, Stretch()),
+    ("errorRate", ERRORS, {}, Stretch()),
+    ("latency", {"latency": {"quantile": 0.99, "max": "250ms"}}, {}, Stretch()),
+    ("schema", {"schema": {"maxViolations": 0.01}}, {}, Stretch()),
+    ("dataDrift", DRIFT, {}, Stretch()),
+]
+
+
+@pytest.mark.parametrize(("gates", "proven", "stretch"), [row[1:] for row in SURE], ids=[row[0] for row in SURE])
+def test_a_gate_of_a_watch_tells_how_much_evidence_it_asks_for(
+    gates: dict[str, Any], proven: dict[str, float], stretch: Stretch
+) -> None:
+    one, half = (judged(Story().live(stretch), gates, proven, alarms=alarms) for alarms in (1.0, 0.5))
+    assert one.log10_e is not None
+    assert one.budget is not None
+    assert half.budget == pytest.approx(one.budget / 2)
+    assert -math.log10(one.budget) > 3.5, "there are many hours in a year with one false alarm"
+
+
+SHOWN = [
+    ("accuracy", ACCURACY, {"accuracy": 0.95}, "wrong"),
+    ("errorRate", ERRORS, {}, "failed"),
+    ("schema", {"schema": {"maxViolations": 0.01}}, {}, "missing"),
+]
+
+
+@pytest.mark.parametrize(("gates", "proven", "what"), [row[1:] for row in SHOWN], ids=[row[0] for row in SHOWN])
+def test_what_lies_as_far_beyond_the_limit_as_is_said_alarms_and_less_does_not(
+    gates: dict[str, Any], proven: dict[str, float], what: str
+) -> None:
+    """Of one look, so that there is one window."""
+    known = judged(Story().live(Stretch(looks=1, requests=20_000)), gates, proven)
+    assert known.smallest_drop is not None
+    assert known.limit is not None
+    limit = 1.0 - known.limit if what == "wrong" else known.limit
+    for part, verdict in ((1.02, "Fail"), (0.98, "NotYet")):
+        stretch = Stretch(looks=1, requests=20_000, **{what: limit + part * known.smallest_drop})
+        assert judged(Story().live(stretch), gates, proven).verdict == verdict, part
+
+
+def test_the_bound_of_a_watch_closes_in_on_what_is_seen() -> None:
+    few, many = (judged(Story().live(Stretch(looks=looks)), ACCURACY, {"accuracy": 0.95}) for looks in (3, 300))
+    assert few.bound is not None
+    assert many.bound is not None
+    assert few.bound < many.bound < 0.95
+    assert many.bound > 0.94
+
+
 def test_fewer_false_alarms_a_year_ask_for_more_evidence() -> None:
     story = Story().live(Stretch(looks=5, requests=30, wrong=0.25))
     once_a_year, hardly_ever = (judged(story, ACCURACY, {"accuracy": 0.95}, alarms=a) for a in (1.0, 1e-9))

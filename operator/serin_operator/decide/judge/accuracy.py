@@ -215,7 +215,7 @@ def _compared(case: _Case) -> str:
         return f"{case.candidate.labelled:.0f} labels of the candidate, {case.stable.labelled:.0f} of stable"
     return (
         f"accuracy {case.difference.candidate:.3f} against {case.difference.stable:.3f} of stable over "
-        f"{case.candidate.labelled:.0f} labels: {points(case.difference.drop)}"
+        f"{case.candidate.labelled:.0f} and {case.stable.labelled:.0f} labels: {points(case.difference.drop)}"
     )
 
 

@@ -3,7 +3,8 @@
 Each mirrored request is one pair: stable's answer and the candidate's to the same rows. Whether they agree is
 one draw with mean p, whatever the traffic is like, so the tests are those of a single proportion, valid at every
 look. Fail: the share is below `min`, and a p of `min` or more is excluded at the gate's share of the budget.
-Pass: a p of `min` or less is excluded at PASS_ERROR.
+Pass: a p of `min` or less is excluded at PASS_ERROR. The bound is the lowest p that is not, and the smallest drop the
+smallest share of other answers that so many pairs prove to be too many.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from serin_operator.decide.judge.findings import (
     log10,
     log10_needed,
     samples_to_exclude,
+    smallest_share,
 )
 from serin_operator.decide.judge.look import Look
 from serin_operator.decide.judge.reasons import GateReason
@@ -48,6 +50,7 @@ def judge_agreement(look: Look, gate: AgreementPolicy) -> Finding:
         needed=_needed(shadow, gate),
         log10_e=against,
         budget=share if share > 0.0 else None,
+        smallest_drop=smallest_share(shadow.compared, 1.0 - gate.minimum, -math.log(share)) if share > 0.0 else None,
     )
     return _verdict(finding, shadow, gate, share, against)
 

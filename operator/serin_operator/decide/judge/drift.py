@@ -250,7 +250,7 @@ def _fail(case: _Case) -> Finding | None:
     if case.apart.any() and case.log10_apart >= case.needed:
         names = _named(case.between.axis.names, case.between.psi, case.apart)
         words = evidence_words(case.log10_apart, case.look.share)
-        message = f"against stable at the same time {names}, {case.limit:.2f} is acceptable, {words}"
+        message = f"against stable at the same time {names} {_over(case)}, {case.limit:.2f} is acceptable, {words}"
         shown = _shown_between(case, case.between.judged)
         return _answer(case, "Fail", GateReason.DriftedFromStable, message, shown)
     blamed = case.blamed
@@ -258,8 +258,14 @@ def _fail(case: _Case) -> Finding | None:
         return None
     names = _named(case.own.axis.names, case.own.psi, blamed)
     words = evidence_words(case.log10_off(blamed), case.look.share)
-    message = f"against the candidate's training data {names}, which stable fits in its own; {words}"
+    message = f"against the candidate's training data {names} {_over(case)}, which stable fits in its own; {words}"
     return _answer(case, "Fail", GateReason.OffOwnProfile, message, _shown_own(case, blamed))
+
+
+def _over(case: _Case) -> str:
+    """The rows of candidate and stable over the trial, in words."""
+    stable = case.between.axis.samples(cohort.stable for cohort in binned.in_order(case.look.evidence.bins))
+    return f"over {case.own.samples:.0f} and {stable:.0f} rows"
 
 
 def _shared(case: _Case) -> Finding | None:

@@ -111,6 +111,27 @@ def samples_to_exclude(rate: float, limit: float, log_e: float) -> float | None:
     return float(math.ceil(high))
 
 
+def smallest_share(samples: float, limit: float, log_e: float) -> float | None:
+    """The smallest share of bad ones that so many samples could have proven to lie above `limit`.
+
+    Args:
+        samples: how many there are.
+        limit: share that is acceptable.
+        log_e: natural log of the evidence that the proof must reach.
+
+    Returns:
+        A share above `limit`; None where not even all of them being bad would prove it.
+    """
+    if samples <= 0.0 or formulas.below_log_e(0.0, samples, 1.0 - limit) < log_e:
+        return None
+    low, high = limit, 1.0
+    for _ in range(20):
+        middle = 0.5 * (low + high)
+        enough = formulas.below_log_e(samples * (1.0 - middle), samples, 1.0 - limit) >= log_e
+        low, high = (low, middle) if enough else (middle, high)
+    return high
+
+
 def too_few(candidate: float, stable: float, candidate_all: float, stable_all: float) -> bool:
     """Whether an arm has too few samples for a Pass, in the current cohort or in all."""
     return min(candidate, stable) < COHORT_SAMPLES_MIN or min(candidate_all, stable_all) < SAMPLES_MIN

@@ -29,6 +29,7 @@ from serin_operator.decide.judge.findings import (
     log10,
     log10_needed,
     samples_to_exclude,
+    smallest_share,
     too_few,
 )
 from serin_operator.decide.judge.look import Look
@@ -39,6 +40,8 @@ from serin_operator.decide.judge.sums import ArmCounts, CohortEvidence, Evidence
 KINDS = ("missing", "unseen", "below the range", "above the range")
 HALF = math.log(2.0)
 LOG_E_PASS = -math.log(PASS_ERROR / 2.0)
+HALVINGS = 14
+"""Of the bisection: the bound is found to 1/8000."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +160,7 @@ def _judge(look: Look, gate: SchemaPolicy, candidate: Arm, stable: Arm, here: tu
         message="",
         value=float(candidate.rates.max(initial=0.0)),
         reference=float(stable.rates.max(initial=0.0)),
+        bound=_highest_excess(candidate, gate, ~shared),
         limit=gate.max_violations,
         samples=candidate.n,
         needed=samples_to_exclude(
@@ -165,12 +169,14 @@ def _judge(look: Look, gate: SchemaPolicy, candidate: Arm, stable: Arm, here: tu
             LOG_E_PASS,
         ),
         log10_e=against,
+        smallest_drop=_smallest_excess(candidate, gate, look.share),
         features=_shown(candidate, stable),
     )
     needed = log10_needed(look.share)
     if blamed.any() and against >= needed and stable.n >= SAMPLES_MIN:
         message = (
-            f"{_named(candidate, blamed)}, in which stable fits its own training; {evidence_words(against, look.share)}"
+            f"{_named(candidate, blamed)} over {candidate.n:.0f} and {stable.n:.0f} rows, in which stable fits its own "
+            f"training; {evidence_words(against, look.share)}"
         )
         return _answer(finding, "Fail", GateReason.OutsideTraining, message)
     return _undecided(look, gate, finding, candidate, stable, here, blamed, shared, log_e)
@@ -215,6 +221,28 @@ def _evidence(log_e: Floats, places: Flags) -> float:
     if not places.any():
         return log10(formulas.LOG_SMALLEST)
     return log10(bin_formulas.mean_log_e(log_e, places, len(log_e)) - HALF)
+
+
+def _highest_excess(candidate: Arm, gate: SchemaPolicy, places: Flags) -> float | None:
+    """The largest share beyond that in training that is not excluded in all of these places at half of PASS_ERROR."""
+    if candidate.n <= 0.0 or not places.any():
+        return None
+    bad, at_most = candidate.bad[places], candidate.limits[places]
+    rows = np.full_like(bad, candidate.n)
+    low, high = -gate.max_violations, 1.0
+    for _ in range(HALVINGS):
+        middle = 0.5 * (low + high)
+        excluded = formulas.below_log_e_each(bad, rows, np.minimum(1.0, at_most + middle)) >= LOG_E_PASS
+        low, high = (low, middle) if excluded.all() else (middle, high)
+    return min(1.0, high + gate.max_violations)
+
+
+def _smallest_excess(candidate: Arm, gate: SchemaPolicy, share: float) -> float | None:
+    """The smallest share, in a feature that had none in training, that so many rows prove to be too large."""
+    if share <= 0.0:
+        return None
+    needed = HALF + math.log(max(1, len(candidate.bad))) - math.log(share)
+    return smallest_share(candidate.n, gate.max_violations, needed)
 
 
 def _also(candidate: Arm, stable: Arm, place: int) -> bool:

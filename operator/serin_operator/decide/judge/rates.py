@@ -185,7 +185,7 @@ def _proven(case: _Case) -> Finding:
 def _compared(case: _Case) -> str:
     """The two error rates in words."""
     value, reference = case.finding.value or 0.0, case.finding.reference or 0.0
-    requests = f"{case.candidate.requests:.0f} requests"
+    requests = f"{case.candidate.requests:.0f} and {case.stable.requests:.0f} requests"
     return f"{case.gate.noun} {value:.4f} against {reference:.4f} of stable over {requests}"
 
 

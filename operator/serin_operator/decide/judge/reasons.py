@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class GateReason(StrEnum):
-    """One word beside each verdict of a statistical gate."""
+    """One word beside each verdict of a gate; those on a server that refuses its bundle are its own words."""
 
     WorseThanStable = "WorseThanStable"
     """Fail: the estimate is beyond the limit and the candidate is proven worse than stable."""
@@ -100,6 +100,32 @@ class GateReason(StrEnum):
     """Error: the source of a custom gate cannot be asked, or answers with something else than one number."""
     SourceStale = "SourceStale"
     """Error: the last answer of a custom gate's source is older than three intervals."""
+    CandidateReady = "CandidateReady"
+    """Pass: the candidate has ready pods, and none has crashed in its trial."""
+    CandidateNotReady = "CandidateNotReady"
+    """NotYet: the candidate has no ready pod, and has not been without one for too long."""
+    CandidateCrashed = "CandidateCrashed"
+    """Fail: a container of the candidate ended with an error in its trial."""
+    CandidateUnavailable = "CandidateUnavailable"
+    """Fail: the candidate had no ready pod for a minute, or lost its last one three times in its trial."""
+    RevisionReady = "RevisionReady"
+    """Pass, in a watch: the revision has ready pods, and none of them crashes again and again."""
+    RevisionUnavailable = "RevisionUnavailable"
+    """NotYet, in a watch, and Fail after a minute: the revision has no ready pod."""
+    RevisionCrashes = "RevisionCrashes"
+    """NotYet, in a watch, and Fail after a minute: a pod of the revision crashes again and again."""
+    BundleMissing = "BundleMissing"
+    """Fail: the candidate's server does not find its bundle, or one of its files."""
+    BundleInvalid = "BundleInvalid"
+    """Fail: the candidate's server cannot read its bundle."""
+    DigestMismatch = "DigestMismatch"
+    """Fail: the bundle is not the one that was pinned or recorded."""
+    ModelTypeRefused = "ModelTypeRefused"
+    """Fail: the model holds a type outside the server's own allow-list."""
+    SelfTestFailed = "SelfTestFailed"
+    """Fail: the candidate's server does not answer the golden rows as recorded."""
+    SettingsInvalid = "SettingsInvalid"
+    """Fail: the candidate's server has settings or keys that it cannot use."""
 
 
 SHARED = frozenset({GateReason.SharedDrift, GateReason.SharedViolations})

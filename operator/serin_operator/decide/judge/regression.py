@@ -307,10 +307,10 @@ def _compared(case: _Case) -> str:
     finding = case.finding
     if finding.value is None or finding.reference is None:
         return "no labels of both arms"
-    rise = _shown_rise(case)
+    rise, labels = _shown_rise(case), sum(stable.n for _, stable in case.seen)
     return (
         f"{case.gate.metric} {finding.value:.4g} against {finding.reference:.4g} of stable over "
-        f"{finding.samples or 0.0:.0f} labels: {abs(rise):.1%} {'higher' if rise > 0 else 'lower'}"
+        f"{finding.samples or 0.0:.0f} and {labels:.0f} labels: {abs(rise):.1%} {'higher' if rise > 0 else 'lower'}"
     )
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from serin_operator.decide.judge import binned_saved, shadowed, tallied_saved
+from serin_operator.decide.judge import binned_saved, course, shadowed, tallied_saved
 from serin_operator.decide.judge.sums import ArmCounts, CohortEvidence, Counters, Evidence, PodMemory, start
 from serin_operator.decide.policy import ACCURACY, ERROR_RATE
 
@@ -38,6 +38,7 @@ def dump(evidence: Evidence) -> dict[str, Any]:
         "shadow": shadowed.dump(evidence.shadow),
         **binned_saved.dump(evidence.bins),
         **tallied_saved.dump(evidence.tallies),
+        **course.dump(evidence.course),
         "refused": evidence.refused,
     }
 
@@ -96,6 +97,7 @@ def _restored(document: Mapping[str, Any]) -> Evidence:
         shadow=shadowed.restore(document["shadow"]),
         bins=binned_saved.restore(document.get("bins")),
         tallies=tallied_saved.restore(document.get("tallies")),
+        course=course.restore(document.get("course")),
         refused=int(document["refused"]),
     )
 

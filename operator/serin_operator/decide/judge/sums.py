@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from serin_operator.decide.judge.binned import NO_BINS, BinEvidence
+from serin_operator.decide.judge.course import NO_COURSE, Course
 from serin_operator.decide.judge.formulas import Stratum
 from serin_operator.decide.judge.shadowed import NO_SHADOW, ShadowEvidence
 from serin_operator.decide.judge.tallied import NO_TALLIES, TallyEvidence
@@ -109,6 +110,8 @@ class Evidence:
     """Times, refusals, errors of regressors, labels by age and quality, per cohort and arm."""
     bins: BinEvidence = NO_BINS
     """Of the drift gates."""
+    course: Course = NO_COURSE
+    """How the evidence went, for people."""
     refused: int = 0
     """Answers or counters that could not be true and were left out."""
 

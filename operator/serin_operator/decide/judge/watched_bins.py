@@ -20,7 +20,7 @@ from serin_operator.api.deployment import FeatureStatus
 from serin_operator.decide.gate_policies import DataDriftPolicy, PredictionDriftPolicy, SchemaPolicy
 from serin_operator.decide.judge import bin_formulas
 from serin_operator.decide.judge.bin_formulas import Floats, Layout, Pair
-from serin_operator.decide.judge.findings import FEATURES_SHOWN, Finding, log10
+from serin_operator.decide.judge.findings import FEATURES_SHOWN, Finding, log10, smallest_share
 from serin_operator.decide.judge.formulas import LOG_SMALLEST
 from serin_operator.decide.judge.quality import KINDS, trained
 from serin_operator.decide.judge.reasons import GateReason
@@ -158,6 +158,7 @@ def _found(window: _Window, reference: _Reference, maximum: float, needed: float
         limit=maximum,
         samples=window.rows,
         log10_e=log10(window.log_e),
+        budget=Proof(window.log_e, needed, 0.0, ()).budget,
         features=tuple(
             FeatureStatus(
                 name=reference.names[place], value=float(window.psi[place]), log10_e=log10(float(window.each[place]))
@@ -220,6 +221,8 @@ def _violated(profile: Profile, place: int, quality: tuple[float, ...], limit: f
         limit=limit,
         samples=quality[0],
         log10_e=log10(proof.log_e),
+        budget=proof.budget,
+        smallest_drop=_smallest(profile, quality[0], limit, proof),
     )
     if share <= limit or proof.log_e < LIKELY * proof.needed:
         return finding
@@ -227,3 +230,11 @@ def _violated(profile: Profile, place: int, quality: tuple[float, ...], limit: f
     if proof.holds:
         return replace(finding, verdict="Fail", reason=GateReason.AboveMaximum, message=message)
     return replace(finding, reason=GateReason.LikelyWorse, verdict="NotYet", message=message)
+
+
+def _smallest(profile: Profile, rows: float, limit: float, proof: Proof) -> float | None:
+    """How far beyond the limit the share would have to lie at least to alarm with so many rows."""
+    if not math.isfinite(proof.needed) or limit >= 1.0:
+        return None
+    share = smallest_share(rows, limit, proof.needed + math.log(len(KINDS) * len(profile.features)))
+    return share - limit if share is not None else None

@@ -39,6 +39,11 @@ class Proof:
         """Whether the window alarms."""
         return self.log_e >= self.needed
 
+    @property
+    def budget(self) -> float | None:
+        """Chance of a false alarm that the window's test may spend; None where it may spend none."""
+        return math.exp(-self.needed) if math.isfinite(self.needed) else None
+
 
 def log_needed(alarms_per_year: float, gap_seconds: float) -> float:
     """Natural log of c_k; infinite where the gate may raise no false alarm at all."""

@@ -19,10 +19,10 @@ from serin_operator.decide.gate_policies import (
     RegressionErrorPolicy,
 )
 from serin_operator.decide.judge import formulas
-from serin_operator.decide.judge.findings import Finding, log10, ten_to
+from serin_operator.decide.judge.findings import Finding, log10, smallest_share, ten_to
 from serin_operator.decide.judge.reasons import GateReason
 from serin_operator.decide.judge.tallied import first_slow
-from serin_operator.decide.judge.watched_formulas import Proof, loss_log_e, strongest
+from serin_operator.decide.judge.watched_formulas import Proof, log_needed, loss_log_e, strongest
 from serin_operator.decide.judge.watched_look import WatchLook
 from serin_operator.decide.judge.watched_trail import Block, Sums, Trail
 
@@ -31,7 +31,8 @@ LIKELY = 0.5
 
 RECENT_SECONDS = 30.0
 LOG_E_OVER = math.log(20.0)
-"""A loss at the limit looks so far within it in the last half minute with a chance of 1 in 20 at most."""
+"""A loss at the limit looks so far within it in the last half minute with a chance of 1 in 20 at most. The bound that
+is shown excludes a larger loss by as much."""
 
 Losses = Callable[[Sums], tuple[float, float]]
 """From the sums of a window: Σ loss, and the number of samples."""
@@ -162,7 +163,26 @@ def _answer(look: WatchLook, question: _Question) -> Finding:
         reason = GateReason.NoLabels if question.samples == "labels" else GateReason.NoTraffic
         return Finding("NoData", reason, f"no {question.samples} have been counted in this watch yet")
     beyond = _mean(question, proof.sums) > limit and proof.log_e > LIKELY * proof.needed
-    return _verdict(question, proof, proof.sums if beyond else whole.sums, beyond, look.now)
+    found = _verdict(question, proof, proof.sums if beyond else whole.sums, beyond, look.now)
+    return replace(found, bound=_highest(question, whole.sums), smallest_drop=_smallest(look, question, whole))
+
+
+def _highest(question: _Question, sums: Sums) -> float:
+    """The largest loss that the whole watch does not exclude, as the gate speaks of it."""
+    loss, n = question.losses(sums)
+    low, high = 0.0, 1.0
+    for _ in range(20):
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if formulas.below_log_e(loss, n, middle) >= LOG_E_OVER else (middle, high)
+    return question.show(high)
+
+
+def _smallest(look: WatchLook, question: _Question, whole: Block) -> float | None:
+    """How far beyond the limit a loss in the whole watch would have to lie at least to alarm by now."""
+    limit, (_, n) = min(question.limit, 1.0), question.losses(whole.sums)
+    needed = log_needed(look.alarms_per_year, whole.gap_seconds)
+    share = smallest_share(n, limit, needed) if math.isfinite(needed) else None
+    return abs(question.show(share) - question.show(limit)) if share is not None else None
 
 
 def _verdict(question: _Question, proof: Proof, sums: Sums, beyond: bool, now: float) -> Finding:
@@ -176,6 +196,7 @@ def _verdict(question: _Question, proof: Proof, sums: Sums, beyond: bool, now: f
         limit=limit,
         samples=sums[0],
         log10_e=log10(proof.log_e),
+        budget=proof.budget,
     )
     proven = f"; the trial showed {question.proven:.4f}" if question.proven is not None else ""
     seen = f"{question.what} {finding.value:.4f} over {finding.samples:.0f} {question.samples}"
