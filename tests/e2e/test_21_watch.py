@@ -78,7 +78,7 @@ def the_previous_one_answers(digits: Place, state: State, first: str, second: st
     assert [known["revision"] for known in state.status["rejected"]] == [second]
     assert state.says("Promoted", "False", "Rejected")
     assert state.says("Ready", "True", "Serving")
-    (event,) = digits.get("events", "--field-selector", "reason=RolledBack,type=Warning")
+    event = digits.get("events", "--field-selector", "reason=RolledBack,type=Warning")[0]
     assert f"{second} is rejected after its promotion, since accuracy is breached" in event["message"]
     record = record_of(digits, second)
     assert (record["verdict"], record["reason"]) == ("Rejected", "WorseThanProven")
