@@ -91,6 +91,8 @@ def test_it_remembers_a_bounded_number_of_earlier_cohorts() -> None:
         sample.take(f"c.{number}", np.zeros((1, 2)))
     sample.take(f"c.{number - 1}", np.zeros((1, 2)))
     assert kept(sample).cohort == f"c.{number}"
+    sample.take("c.0", np.zeros((1, 2)))
+    assert kept(sample).cohort == "c.0", "it was too long ago to be known"
 
 
 def test_texts_and_gaps_are_kept_as_they_were_served() -> None:
