@@ -12,10 +12,12 @@ import yaml
 from serin_cli.cluster.errors import ClusterError
 from serin_cli.demo import kube, storage, story
 from serin_cli.demo.storage import Place
+from serin_cli.drift import KEYS_FILE, drift
 from serin_contract import labels
-from serin_contract.http import FEEDBACK_PATH, INFERENCE_PORT
+from serin_contract.http import FEEDBACK_PATH, INFERENCE_PORT, STATS_PORT
 from serin_operator.api.crdgen import KINDS
 from serin_operator.api.deployment import ModelDeploymentSpec
+from serin_operator.decide import identity, templates
 from serin_operator.observe import custom_query
 from serin_operator.observe.custom_query import Parameters
 
@@ -25,6 +27,7 @@ FILES = sorted(EXAMPLES.glob("*.yaml"))
 
 OF_OTHERS = {
     ("v1", "Namespace"),
+    ("v1", "Service"),
     ("v1", "PersistentVolume"),
     ("v1", "PersistentVolumeClaim"),
     ("batch/v1", "Job"),
@@ -112,3 +115,38 @@ def test_volume_gets_the_directory_of_the_cluster(tmp_path: Path) -> None:
 def test_volume_without_the_place_to_fill_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match="does not name"):
         storage.manifest("kind: PersistentVolume", Place(tmp_path, "/on/the/node"))
+
+
+JOBS = ["drift-job.yaml", "drift-rows-job.yaml"]
+
+
+@pytest.mark.parametrize("file", JOBS)
+def test_a_job_runs_a_command_that_exists_as_a_pod_of_the_strictest_profile(file: str) -> None:
+    pod = documents(file)[-1]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["command"][:3] == ["python", "-m", "serin_cli.drift"]
+    drift.make_context("drift", container["command"][3:])
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert pod["automountServiceAccountToken"] is False
+    assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+
+
+def test_the_job_that_compares_arms_reaches_the_pods_of_the_demo_and_holds_their_keys() -> None:
+    service, job = documents("drift-rows-job.yaml")
+    (deployment,) = documents(story.MANIFEST)
+    name, pod = deployment["metadata"]["name"], job["spec"]["template"]["spec"]
+    assert service["spec"]["clusterIP"] == "None", "every pod is asked, not one of them"
+    assert service["spec"]["selector"].items() <= templates.pod_labels(name, "any", "serve").items()
+    assert service["spec"]["ports"] == [{"name": "stats", "port": STATS_PORT}]
+    assert service["metadata"]["name"] in pod["containers"][0]["command"]
+    assert {made["metadata"]["namespace"] for made in (service, job)} == {deployment["metadata"]["namespace"]}
+    (volume,) = pod["volumes"]
+    assert volume["secret"]["secretName"] == identity.keys_name(name)
+    assert pod["containers"][0]["volumeMounts"][0]["mountPath"] == labels.KEYS_MOUNT
+    assert f"{labels.KEYS_MOUNT}/{labels.KEYS_FILE}" == KEYS_FILE, "where the command looks for them"
