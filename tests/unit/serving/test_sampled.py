@@ -113,6 +113,13 @@ def test_a_row_that_takes_more_than_its_part_is_left_out_and_counted() -> None:
     assert (document.rows, document.requests, document.left_out) == (1, 1, 1)
 
 
+def test_rows_of_more_numbers_than_their_part_holds_take_no_memory() -> None:
+    columns = [Column(f"x{place}", "FP64") for place in range(SAMPLE_BYTES_MAX // 2000 // 8 + 1)]
+    sample = a_sample(columns, rows_max=2000)
+    sample.take("c", np.zeros((1, len(columns))))
+    assert (kept(sample).rows, kept(sample).left_out, kept(sample).numbers) == (0, 1, b"")
+
+
 # Over HTTP
 
 
