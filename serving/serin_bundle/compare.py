@@ -8,7 +8,15 @@ import msgspec
 import numpy as np
 
 from serin_bundle.chunks import Rows, RowSample, chunks_of
-from serin_bundle.classifier import AucFinding, alarms, domain_auc
+from serin_bundle.classifier import (
+    AucFinding,
+    MmdFinding,
+    alarm_below,
+    alarms,
+    domain_auc,
+    domain_mmd,
+    permutations_needed,
+)
 from serin_bundle.errors import BundleError
 from serin_bundle.features import FeatureTally, plan_features
 from serin_bundle.table import Table, Values, read_chunk, read_table
@@ -18,6 +26,9 @@ from serin_contract.rows import lengths
 
 SAMPLE_ROWS = 2_000
 """Of each file, for the classifier."""
+
+MMD_ROWS = 500
+"""Of each file, for the distance of kernel means."""
 
 PLAN_ROWS = 100_000
 
@@ -42,15 +53,27 @@ class Comparison(msgspec.Struct, frozen=True):
     """None where it was not asked for."""
     classifier_columns: list[str]
     classifier_alarm: bool
+    alarm_below: float
+    """The p-value under which this run alarms."""
+    mmd: MmdFinding | None = None
+    """None where it was not asked for."""
+    mmd_alarm: bool = False
 
     @property
     def drifted(self) -> bool:
         """Whether anything did."""
-        return self.classifier_alarm or any(feature.drifted for feature in self.features)
+        return self.classifier_alarm or self.mmd_alarm or any(feature.drifted for feature in self.features)
 
 
 def compare(
-    reference: Rows, live: Rows, *, psi_max: float = 0.1, classifier: bool = True, run: int = 1, seed: int = 0
+    reference: Rows,
+    live: Rows,
+    *,
+    psi_max: float = 0.1,
+    classifier: bool = True,
+    mmd: bool = False,
+    run: int = 1,
+    seed: int = 0,
 ) -> Comparison:
     """Hold live rows against reference rows, whose columns are the ones that count.
 
@@ -59,6 +82,7 @@ def compare(
         live: as `reference`.
         psi_max: a feature whose PSI, without its bias and beyond two standard errors of it, is over this drifted.
         classifier: whether whole rows are told apart too.
+        mmd: whether the kernel means of whole rows are compared too, for embeddings and images.
         run: how often these live rows have been asked about, this time included; each time takes more to alarm.
         seed: of the samples and the classifier.
 
@@ -72,10 +96,14 @@ def compare(
     features = [
         _drift(before, after, psi_max) for before, after in zip(theirs.features(), ours.features(), strict=True)
     ]
-    found = None
-    if classifier:
-        live_sample = _sample(live, columns, SAMPLE_ROWS, seed + 1)
-        found = domain_auc(_numbers(live_sample, columns, plan), _numbers(planned[:SAMPLE_ROWS], columns, plan), seed)
+    found, apart = None, None
+    if classifier or mmd:
+        live_sample = _numbers(_sample(live, columns, SAMPLE_ROWS, seed + 1), columns, plan)
+        reference_sample = _numbers(planned[:SAMPLE_ROWS], columns, plan)
+        if classifier:
+            found = domain_auc(live_sample, reference_sample, seed)
+        if mmd:
+            apart = domain_mmd(live_sample[:MMD_ROWS], reference_sample[:MMD_ROWS], seed, permutations_needed(run))
     return Comparison(
         reference_rows=theirs.rows,
         live_rows=ours.rows,
@@ -83,6 +111,9 @@ def compare(
         classifier=found,
         classifier_columns=[column.name for column in columns],
         classifier_alarm=found is not None and alarms(found, run),
+        alarm_below=alarm_below(run),
+        mmd=apart,
+        mmd_alarm=apart is not None and apart.p_value < alarm_below(run),
     )
 
 

@@ -14,6 +14,7 @@ STATS_PATH = "/serin/v1/stats"
 PROFILE_PATH = "/serin/v1/profile"
 ANNOUNCEMENT_PATH = "/serin/v1/announcement"
 MIRRORED_PATH = "/serin/v1/mirrored"
+ROWS_PATH = "/serin/v1/rows"
 METRICS_PATH = "/metrics"
 LIVE_PATH = "/v2/health/live"
 READY_PATH = "/v2/health/ready"
@@ -35,6 +36,7 @@ STICKINESS_HEADER = "x-serin-stickiness"
 
 ANNOUNCEMENT_MAC_HEADER = "x-serin-announcement-mac"
 MIRRORED_MAC_HEADER = "x-serin-mirrored-mac"
+ROWS_MAC_HEADER = "x-serin-rows-mac"
 
 STATS_BYTES_MAX = 8 * 1024 * 1024
 PROFILE_BYTES_MAX = 900 * 1024

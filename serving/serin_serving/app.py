@@ -26,11 +26,13 @@ Route = Callable[[Scope, Receive], Awaitable[Answer]]
 
 _ANNOUNCEMENT_MAC = http.ANNOUNCEMENT_MAC_HEADER.encode()
 _MIRRORED_MAC = http.MIRRORED_MAC_HEADER.encode()
+_ROWS_MAC = http.ROWS_MAC_HEADER.encode()
 _PREDICTION_ID = http.PREDICTION_ID_HEADER.encode()
 _MODELS = f"{http.INFERENCE_PATH_PREFIX}/models/"
 _VISIT = "serin.visit"
 ANNOUNCEMENTS_AT_ONCE = 16
 MIRRORED_AT_ONCE = 16
+_MSGPACK = b"application/msgpack"
 _TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -147,13 +149,16 @@ def inference_app(server: Server) -> App:
 
 
 def stats_app(server: Server) -> App:
-    """Port 8081: stats, the profile, metrics, announcements, mirrored requests and probes."""
+    """Port 8081: stats, the profile, metrics, announcements, mirrored requests, sampled rows and probes."""
 
     async def stats(_scope: Scope, _receive: Receive) -> Answer:
         return Answer(200, server.stats())
 
     async def metrics(_scope: Scope, _receive: Receive) -> Answer:
         return Answer(200, server.metrics.encode(), content_type=_TEXT)
+
+    async def rows(scope: Scope, _receive: Receive) -> Answer:
+        return Answer(200, server.rows(_only(scope, _ROWS_MAC)), content_type=_MSGPACK)
 
     return App(
         server,
@@ -163,6 +168,7 @@ def stats_app(server: Server) -> App:
             http.METRICS_PATH: {"GET": metrics},
             http.ANNOUNCEMENT_PATH: {"POST": _announcement(server)},
             http.MIRRORED_PATH: {"POST": _mirrored(server)},
+            http.ROWS_PATH: {"GET": rows},
             **_health(server),
         },
     )

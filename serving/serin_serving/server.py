@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from datetime import UTC, datetime
 
 import msgspec
 
-from serin_contract import ids, stats
+from serin_contract import ids, sampled, stats
 from serin_contract.keys import KeyRing
+from serin_contract.seals import ForgedError
 from serin_contract.stats import MalformedReason
 from serin_serving.announced import Announcements, Refusal
 from serin_serving.batching import Batcher
@@ -17,6 +19,7 @@ from serin_serving.bins import Binner
 from serin_serving.connections import Connection, Connections
 from serin_serving.counts import Counts
 from serin_serving.error_clip import ErrorClip
+from serin_serving.errors import RequestError
 from serin_serving.feedback import Feedback, Receipt, decode_items
 from serin_serving.keys import Keys
 from serin_serving.layout import Matrix
@@ -26,11 +29,14 @@ from serin_serving.mirror import Mirror
 from serin_serving.model import Answers
 from serin_serving.oip import InferRequest, decode_infer, encode_infer
 from serin_serving.recent import Recent
+from serin_serving.sampled import Sample
 from serin_serving.settings import Settings
 from serin_serving.shadow import Shadow
 from serin_serving.startup import Loaded
 from serin_serving.visits import CountedCallers, Visit, Visits
 from serin_serving.wire import BodyReader, Scope
+
+_log = logging.getLogger(__name__)
 
 
 class Server:
@@ -57,6 +63,7 @@ class Server:
         clip = ErrorClip(self.revision, loaded.profile, loaded.stable_profile)
         self._feedback = Feedback(loaded.model.signature, self.revision, self._counts, Recent(), clip)
         self._mirror = Mirror(self._counts, self.metrics, self.ring, Load())
+        self._sample = Sample(loaded.model.signature.columns, settings.sample_rows) if settings.sample_rows else None
         classifies = loaded.model.signature.task == "classification"
         self._shadow = Shadow(self._predict_rows, self._counts, self.metrics, classifies=classifies)
 
@@ -82,6 +89,8 @@ class Server:
             prediction_id = ""
         if visit.counted:
             self._counts.predicted(visit.cohort, request.matrix, answers, now)
+            if self._sample is not None:
+                self._sample.take(visit.cohort, request.matrix)
         self.metrics.rows.inc(len(answers.values))
         signature = self.model.signature
         return encode_infer(self.name, self.revision, request, answers, signature, prediction_id), prediction_id
@@ -158,6 +167,22 @@ class Server:
                 announced=self.announcements.said(),
             )
         )
+
+    def rows(self, sealed: str) -> bytes:
+        """The sampled rows, for who has sealed the request.
+
+        Raises:
+            RequestError: this pod keeps none (404), or the seal is missing, old or another's (401).
+        """
+        if self._sample is None:
+            raise RequestError(404, "this server keeps no rows; serving.sampleRows of the deployment lets it")
+        try:
+            sampled.check(sealed, self._pod_uid, time.time(), self.ring())
+        except ForgedError as error:
+            raise RequestError(401, str(error)) from error
+        document = self._sample.document(self.revision, self._pod_uid)
+        _log.info("%d sampled rows of cohort %s were read", document.rows, document.cohort)
+        return sampled.encode(document)
 
     def ring(self) -> KeyRing:
         """The keys in use."""

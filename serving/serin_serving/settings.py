@@ -11,6 +11,7 @@ import msgspec
 
 from serin_contract import http, labels
 from serin_contract.bundle import is_digest
+from serin_contract.sampled import SAMPLE_ROWS_MAX, SAMPLE_ROWS_MIN
 from serin_contract.startup import StartupReason
 from serin_serving.errors import RefusedError
 
@@ -37,6 +38,8 @@ class Settings(msgspec.Struct, frozen=True):
     drain_seconds: float
     longest_request_seconds: float = labels.LONGEST_REQUEST_SECONDS
     """How long running requests are waited for once nothing is accepted any more."""
+    sample_rows: int = 0
+    """How many of the rows that were answered are kept in memory, for who has a key of the deployment; 0 keeps none."""
     inference_port: int = http.INFERENCE_PORT
     """0 takes a free port; the log line of the start names it."""
     stats_port: int = http.STATS_PORT
@@ -71,6 +74,7 @@ def from_env(env: Mapping[str, str]) -> Settings:
         stable_profile_file=Path(stable_profile) if stable_profile else None,
         drain_seconds=_seconds(env, labels.ENV_DRAIN_SECONDS, labels.DRAIN_SECONDS),
         longest_request_seconds=_seconds(env, labels.ENV_LONGEST_REQUEST_SECONDS, labels.LONGEST_REQUEST_SECONDS),
+        sample_rows=_sample_rows(env),
         inference_port=_port(env, ENV_INFERENCE_PORT, http.INFERENCE_PORT),
         stats_port=_port(env, ENV_STATS_PORT, http.STATS_PORT),
         host=env.get(ENV_HOST, ""),
@@ -120,6 +124,15 @@ def _seconds(env: Mapping[str, str], variable: str, default: float) -> float:
     if not 0 <= seconds <= DRAIN_SECONDS_MAX:
         raise _invalid(f"{variable} must be a number of seconds from 0 to {DRAIN_SECONDS_MAX:g}")
     return seconds
+
+
+def _sample_rows(env: Mapping[str, str]) -> int:
+    text = env.get(labels.ENV_SAMPLE_ROWS, "")
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdigit()) or not SAMPLE_ROWS_MIN <= int(text) <= SAMPLE_ROWS_MAX:
+        raise _invalid(f"{labels.ENV_SAMPLE_ROWS} must be a number of rows from {SAMPLE_ROWS_MIN} to {SAMPLE_ROWS_MAX}")
+    return int(text)
 
 
 def _port(env: Mapping[str, str], variable: str, default: int) -> int:

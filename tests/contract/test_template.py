@@ -97,6 +97,13 @@ def test_the_grace_period_outlasts_what_the_server_waits_for(serving: dict[str, 
     assert pod["terminationGracePeriodSeconds"] > waits
 
 
+def test_the_server_keeps_as_many_rows_as_the_spec_says() -> None:
+    for serving, rows in (({}, 0), ({"sampleRows": 500}, 500)):
+        asked = spec().model_copy(update={"serving": Serving.model_validate(serving)})
+        pod = templates.serving_template("wine", CANDIDATE, asked, DIGEST, IMAGE)["spec"]
+        assert settings.from_env(environment(pod["containers"][0])).sample_rows == rows
+
+
 def test_the_termination_log_is_where_the_kubelet_looks(container: dict[str, Any]) -> None:
     assert str(settings.termination_log(environment(container))) == container["terminationMessagePath"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.e2e import spoilt
 from tests.support import kubernetes_objects as objects
+from tests.support.figures import Ended, Figures
 from tests.support.stories import Models, Place, place
 
 from serin_cli.cluster import status
@@ -24,7 +26,10 @@ AT_ONCE = 3
 
 STORY_SECONDS = 900
 
-_figures: dict[str, str] = {}
+FIGURES_FILE = os.environ.get("E2E_FIGURES", "")
+"""Where what the stories measured is written as Markdown; nowhere if it is empty."""
+
+_figures = Figures()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,15 +41,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _figures:
+    if _figures.lines:
         terminalreporter.section("what the stories measured")
-    for title, words in _figures.items():
+    for title, words in _figures.lines.items():
         terminalreporter.write_line(f"{title}: {words}")
+    if FIGURES_FILE:
+        Path(FIGURES_FILE).write_text(_figures.markdown())
+        terminalreporter.write_line(f"written to {FIGURES_FILE}")
 
 
 def measured(title: str, words: str) -> None:
     """Show this at the end of the run."""
-    _figures[title] = words
+    _figures.measured(title, words)
+
+
+def ended(row: Ended) -> None:
+    """Show this row of the table of verdicts at the end of the run."""
+    _figures.ended(row)
 
 
 @pytest.fixture(scope="session")

@@ -18,9 +18,10 @@ import numpy as np
 from rich.console import Console
 from tests.bench.traffic import flagger_prometheus as prometheus
 from tests.e2e import faults
-from tests.e2e.conftest import beside_others, measured
+from tests.e2e.conftest import beside_others, ended
 from tests.e2e.faults import ALSO_SOUND, COMPLETE, GAPPY, INCHES, JOINED_WRONG, NOISY, SLOW, SOUND
 from tests.support import kubernetes_objects as objects
+from tests.support.figures import Ended
 from tests.support.stories import NAME, TRIAL_SECONDS, Place, State
 
 from serin_cli.cluster import addresses
@@ -31,13 +32,25 @@ HALF = objects.rollout((50, 3))
 """One step: half of the requests, for as long as the gates need."""
 ACCURACY = {"accuracy": {"maxDrop": 0.1}}
 
+MINUTES_PER_SECOND = 5.0
+"""Time is compressed: labels that come half an hour late come six seconds late here, and delays are as much shorter."""
+LATE = (28 / MINUTES_PER_SECOND, 30 / MINUTES_PER_SECOND)
+LABEL_DELAY_SECONDS = 40 / MINUTES_PER_SECOND
+PATIENT = {"accuracy": {"maxDrop": 0.1, "labelDelay": f"{LABEL_DELAY_SECONDS:.0f}s"}}
+HASTY = objects.rollout((50, 1))
+"""A step that is over long before the first late label."""
+WAITING = {"NoLabels", "TooFewSamples", "NotProven", "LabelsPending", "LabelsMissing"}
+"""What accuracy may say while labels have yet to come; that they are too few is said of those old enough to count."""
+
 
 class Row:
     """A sound model that serves, and a candidate with what its gates say of it."""
 
-    def __init__(self, place: Place, candidate: str, gates: dict[str, Any], rollout: dict[str, Any] = HALF) -> None:
+    def __init__(
+        self, place: Place, wrong: str, candidate: str, gates: dict[str, Any], rollout: dict[str, Any] = HALF
+    ) -> None:
         place.wants(candidate, gates=gates, rollout=rollout)
-        self._place, self._candidate, self._began = place, candidate, time.monotonic()
+        self._place, self._wrong, self._began = place, wrong, time.monotonic()
 
     def is_taken_back_by(self, gate: str, reason: str) -> State:
         """Then the candidate is rolled back by this gate for this reason, and by no other."""
@@ -64,15 +77,38 @@ class Row:
         self._measured(state, "every gate passed")
         return state
 
+    def was_held_by(self, gate: str, reasons: set[str]) -> float:
+        """Then the step was held by this gate for one of these reasons; returns for how many seconds at least."""
+        moments = self._place.mdep.since(self._place.applied_at)
+        held = [moment for moment in moments if _holds(State(moment.object), gate, reasons)]
+        assert held, f"{gate} never held the step for {reasons}\n{self._place.diagnosis()}"
+        after = next((moment for moment in moments if moment.at > held[-1].at), held[-1])
+        first, last = State(held[0].object), State(held[-1].object)
+        said = first.gate(gate)
+        seconds = after.at - held[0].at
+        words = f"{gate} {said['verdict']} {said['reason']}, {seconds:.0f} s up to {last.gate(gate)['reason']}"
+        ended(Ended(self._wrong, "Holding", held[0].at - self._place.applied_at, words))
+        return seconds
+
     def _says(self, state: State, gate: str, verdict: str, reason: str) -> None:
         said = state.gate(gate)
         assert (said["verdict"], said["reason"]) == (verdict, reason), self._place.diagnosis()
         self._measured(state, f"{gate} {verdict} {reason}: {said['message']}")
 
     def _measured(self, state: State, words: str) -> None:
-        seconds = time.monotonic() - self._began
-        where = self._place.namespace.removeprefix("e2e-")
-        measured(f"{where}, {self._candidate}: {state.phase} after {seconds:.0f} s", words)
+        ended(Ended(self._wrong, state.phase, time.monotonic() - self._began, words))
+
+
+def _holds(state: State, gate: str, reasons: set[str]) -> bool:
+    said = state.gate(gate)
+    held = state.phase == "Holding" and f"held by {gate}" in state.message
+    return held and said["verdict"] in ("NoData", "NotYet") and said["reason"] in reasons
+
+
+def warnings(place: Place, reason: str) -> list[str]:
+    """The notes of the warnings with this reason."""
+    found = place.get("events", "--field-selector", f"reason={reason},type=Warning")
+    return [event["message"] for event in found]
 
 
 @beside_others("verdict-inputs")
@@ -80,7 +116,7 @@ def test_a_feature_in_another_unit_is_the_candidates_drift(place: Place) -> None
     """Trained on one column in inches where callers send centimetres: its inputs have left its own profile."""
     place.serves(SOUND)
     with place.load(RATE):
-        row = Row(place, INCHES, {"dataDrift": {"max": 0.2}})
+        row = Row(place, "trained on one column in inches", INCHES, {"dataDrift": {"max": 0.2}})
         state = row.is_taken_back_by("dataDrift", "OffOwnProfile")
     assert state.gate("dataDrift")["features"][0]["name"] == faults.FEATURE
 
@@ -90,7 +126,12 @@ def test_a_broken_join_behind_sound_inputs_is_found_by_the_answers(place: Place)
     """Each column by itself looks as ever, so data drift sees nothing; the answers are others."""
     place.serves(SOUND)
     with place.load(RATE, label_share=0.0):
-        row = Row(place, JOINED_WRONG, {"dataDrift": {"max": 0.2}, "predictionDrift": {"max": 0.1}})
+        row = Row(
+            place,
+            "a join that mixes columns up",
+            JOINED_WRONG,
+            {"dataDrift": {"max": 0.2}, "predictionDrift": {"max": 0.1}},
+        )
         state = row.is_taken_back_by("predictionDrift", "DriftedFromStable")
     assert state.gate("dataDrift")["verdict"] in ("Pass", "NotYet")
 
@@ -101,10 +142,15 @@ def test_inputs_that_move_for_both_arms_are_nobodys_fault(place: Place) -> None:
     place.serves(SOUND)
     moved = faults.in_inches(np.array(place.models.rows)).tolist()
     with place.load(RATE, rows=moved):
-        row = Row(place, ALSO_SOUND, {"dataDrift": {"max": 0.2}})
+        row = Row(place, "one column in inches from every caller", ALSO_SOUND, {"dataDrift": {"max": 0.2}})
         state = row.is_held_by("dataDrift", "NotYet", "SharedDrift")
+        place.until(lambda _: warnings(place, "SharedDrift") != [], "an event tells of it", 15)
+    told = warnings(place, "SharedDrift")[0]
     assert state.gate("dataDrift")["features"][0]["name"] == faults.FEATURE
-    assert state.says("Progressing", "False", "SharedDrift") or state.condition("TrafficAsTrained")["status"] == "False"
+    assert state.says("Progressing", "False", "SharedDrift"), place.diagnosis()
+    assert state.says("TrafficAsTrained", "False", "SharedDrift"), place.diagnosis()
+    assert faults.FEATURE in told
+    assert "retrain on recent data" in told
     assert state.weight == 50
 
 
@@ -115,7 +161,9 @@ def test_values_missing_that_the_candidate_was_not_trained_without_are_a_schema_
     rows = [[None if np.isnan(value) else value for value in row] for row in gaps]
     place.serves(GAPPY)
     with place.load(RATE, rows=rows):
-        row = Row(place, COMPLETE, {"schema": {"maxViolations": 0.05}})
+        row = Row(
+            place, "30 % of a column missing, trained without gaps", COMPLETE, {"schema": {"maxViolations": 0.05}}
+        )
         state = row.is_taken_back_by("schema", "OutsideTraining")
     assert state.gate("schema")["features"][0]["name"] == f"{faults.GAP_FEATURE} missing"
 
@@ -125,7 +173,9 @@ def test_a_model_of_noisy_labels_loses_by_accuracy(place: Place) -> None:
     """Half of the labels that it was trained with were drawn by lot."""
     place.serves(SOUND)
     with place.load(RATE):
-        Row(place, NOISY, ACCURACY).is_taken_back_by("accuracy", "WorseThanStable")
+        Row(place, "half of the training labels drawn by lot", NOISY, ACCURACY).is_taken_back_by(
+            "accuracy", "WorseThanStable"
+        )
 
 
 @beside_others("verdict-labels")
@@ -133,7 +183,8 @@ def test_a_slow_model_loses_by_latency(place: Place) -> None:
     """It answers right, and ten times as late as it may."""
     place.serves(SOUND)
     with place.load(RATE / 4):
-        Row(place, SLOW, {"latency": {"quantile": 0.9, "max": "50ms"}}).is_taken_back_by("latency", "SlowerThanStable")
+        row = Row(place, "ten times too slow", SLOW, {"latency": {"quantile": 0.9, "max": "50ms"}})
+        row.is_taken_back_by("latency", "SlowerThanStable")
 
 
 @beside_others("verdict-labels")
@@ -141,30 +192,46 @@ def test_without_labels_a_step_is_held_for_want_of_data(place: Place) -> None:
     """Neither promoted nor rejected: silence says nothing."""
     place.serves(SOUND)
     with place.load(RATE, label_share=0.0) as load:
-        row = Row(place, ALSO_SOUND, ACCURACY)
+        row = Row(place, "no labels, and then labels", ALSO_SOUND, ACCURACY)
         row.is_held_by("accuracy", "NoData", "NoLabels")
         load.change(label_share=1.0)
         row.is_promoted()
 
 
 @beside_others("verdict-labels")
-def test_labels_that_come_late_are_waited_for(place: Place) -> None:
-    """Labels six seconds late under a labelDelay of eight: promotion waits until predictions that old have theirs."""
-    late = {"accuracy": {"maxDrop": 0.1, "labelDelay": "8s"}}
+def test_a_good_candidate_whose_labels_come_late_is_held_until_they_have_come(place: Place) -> None:
+    """Labels half an hour late under a labelDelay of forty minutes, an hour being twelve seconds."""
     place.serves(ALSO_SOUND)
-    with place.load(RATE, label_delay=(5.0, 6.0)):
-        row = Row(place, COMPLETE, late)
-        place.until_candidate(50)
-        began = time.monotonic()
-        row.is_promoted()
-        assert time.monotonic() - began >= 8.0
-    reasons = {
-        gate["reason"]
-        for moment in place.mdep.since(place.applied_at)
-        for gate in moment.status.get("gates", ())
-        if gate["name"] == "accuracy"
-    }
-    assert reasons & {"NoLabels", "LabelsPending", "LabelsMissing"}, reasons
+    with place.load(RATE, label_delay=LATE):
+        row = Row(place, "labels 30 min late (1 s = 5 min)", COMPLETE, PATIENT, HASTY)
+        state = row.is_promoted()
+    promoted_at = place.moment_of(lambda seen: seen.stable == state.stable, place.applied_at).at
+    split_at = place.moment_of(lambda seen: seen.weight == 50, place.applied_at).at
+    assert promoted_at - split_at >= LABEL_DELAY_SECONDS
+    row.was_held_by("accuracy", WAITING)
+    assert "NoLabels" in reasons(place, "accuracy")
+
+
+@beside_others("verdict-late-errors")
+def test_a_bad_candidate_whose_errors_are_told_late_is_not_promoted_meanwhile(place: Place) -> None:
+    """Right answers are labelled at once and wrong ones half an hour later: until then it looks without a fault."""
+    first = place.serves(SOUND)
+    with place.load(RATE, wrong_label_delay=LATE):
+        row = Row(place, "labels of wrong answers 30 min late (1 s = 5 min)", NOISY, PATIENT, HASTY)
+        state = row.is_taken_back_by("accuracy", "WorseThanStable")
+    row.was_held_by("accuracy", WAITING)
+    moments = [State(moment.object) for moment in place.mdep.since(place.applied_at)]
+    flattered = [moment.gate("accuracy") for moment in moments if moment.gate("accuracy").get("value", 0.0) > 0.999]
+    assert flattered, "its errors were to come late, and it was never seen without them"
+    assert {gate["verdict"] for gate in flattered} <= {"NoData", "NotYet"}
+    assert {moment.stable for moment in moments} == {first}
+    assert state.outcomes[0] == ("Rejected", "WorseThanStable")
+
+
+def reasons(place: Place, gate: str) -> set[str]:
+    """Every reason that a gate gave since the spec changed."""
+    moments = [State(moment.object) for moment in place.mdep.since(place.applied_at)]
+    return {said["reason"] for said in (moment.gate(gate) for moment in moments) if said}
 
 
 @beside_others("verdict-sources")
@@ -176,7 +243,7 @@ def test_a_source_of_rubbish_holds_and_one_that_lies_three_times_takes_back(plac
     with documents(place) as room, place.load(RATE):
         document = room / f"{NAME}.json"
         document.write_text('{"revenue": "a lot"}')
-        row = Row(place, ALSO_SOUND, {"custom": [gate]})
+        row = Row(place, "a source of rubbish that then lies", ALSO_SOUND, {"custom": [gate]})
         row.is_held_by("custom/revenue", "Error", "SourceFailed")
         document.write_text('{"revenue": 0.2}')
         state = row.is_taken_back_by("custom/revenue", "BeyondLimits")
@@ -192,7 +259,7 @@ def test_while_prometheus_is_down_the_step_is_held(place: Place) -> None:
     progress = Progress(Console(stderr=True))
     with place.load(RATE):
         with prometheus.running(place, progress):
-            row = Row(place, COMPLETE, gates, objects.rollout((50, 25)))
+            row = Row(place, "Prometheus down in mid-trial", COMPLETE, gates, objects.rollout((50, 25)))
             place.until(lambda state: state.gate("custom/rate").get("verdict") == "Pass", "it is read", TRIAL_SECONDS)
         row.is_held_by("custom/rate", "Error", "SourceFailed")
         with prometheus.running(place, progress):

@@ -230,12 +230,12 @@ class Place:
 
     @contextmanager
     def load(self, rate: float, **settings: Any) -> Iterator[Load]:
-        """Callers who ask at this rate and tell the truth a little later, until the block ends."""
+        """Callers who ask at this rate and tell the truth, or other `labels`, a little later, until the block ends."""
         wrap = self.cluster.inside_command if self.cluster.mode == "netns" else None
         url = self.cluster.gateway_url_inside if wrap else self.cluster.gateway_url
         delay, rows = settings.pop("label_delay", (0.3, 1.0)), settings.pop("rows", self.models.rows)
         load = Load(
-            url, self.host, rows, self.models.labels, rate,
+            url, self.host, rows, settings.pop("labels", self.models.labels), rate,
             model=NAME, wrap=wrap, label_delay=delay, **settings,
         )  # fmt: skip
         try:

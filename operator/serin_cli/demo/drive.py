@@ -52,6 +52,8 @@ class Settings(msgspec.Struct, frozen=True):
     """Requests a second on average; they come at random moments, whether or not earlier ones were answered."""
     label_delay: tuple[float, float] = (1.0, 3.0)
     """A label is posted after a random time between these, in seconds."""
+    wrong_label_delay: tuple[float, float] | None = None
+    """The same for a prediction that was wrong; as for any other where it is None."""
     label_share: float = 1.0
     """Share of the predictions whose label ever comes."""
     fresh_share: float = 0.1
@@ -213,7 +215,8 @@ class Drive:
         truth = self._settings.labels[row]
         self.counts.answered(revision, at, now - due, correct=value == truth)
         if self._random.random() < self._label_share:
-            come = now + self._random.uniform(*self._settings.label_delay)
+            late = self._settings.wrong_label_delay if value != truth else None
+            come = now + self._random.uniform(*(late or self._settings.label_delay))
             heapq.heappush(self._labels, _Label(come, next(self._order), prediction, truth, revision))
 
     async def _post_labels(self, stop: asyncio.Event) -> None:

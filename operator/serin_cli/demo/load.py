@@ -44,6 +44,7 @@ class Load:
         *,
         model: str = "digits",
         label_delay: tuple[float, float] = (1.0, 3.0),
+        wrong_label_delay: tuple[float, float] | None = None,
         label_share: float = 1.0,
         fresh_share: float = 0.1,
         datatype: str = "FP64",
@@ -60,6 +61,7 @@ class Load:
             rate: requests a second on average, whether or not earlier ones were answered.
             model: name of the ModelDeployment.
             label_delay: a label is posted after a random time between these two, in seconds.
+            wrong_label_delay: the same for predictions that were wrong, where their labels come at another time.
             label_share: share of the predictions whose label ever comes.
             fresh_share: share of the requests that open a connection of their own.
             datatype: of the columns, by the Open Inference Protocol.
@@ -79,6 +81,7 @@ class Load:
             labels=list(labels),
             rate=rate,
             label_delay=label_delay,
+            wrong_label_delay=wrong_label_delay,
             label_share=label_share,
             fresh_share=fresh_share,
             datatype=datatype,

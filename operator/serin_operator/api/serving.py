@@ -106,6 +106,17 @@ class Serving(ApiModel):
             )
         ),
     ] = None
+    sample_rows: Annotated[
+        int | None,
+        Field(
+            ge=40,
+            le=2000,
+            description=(
+                "Rows of a trial's or a watch's requests that each pod keeps in memory, for `serin drift --pods`; none "
+                "by default. They are given to nobody who has no key of the deployment."
+            ),
+        ),
+    ] = None
     image: Annotated[
         str | None,
         Field(

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from serin_bundle import BundleError
-from serin_bundle.classifier import AucFinding, alarms, domain_auc, domain_mmd
+from serin_bundle.classifier import AucFinding, alarm_below, alarms, domain_auc, domain_mmd, permutations_needed
 from serin_bundle.compare import psi_without_bias
 from serin_cli.drift import drift
 
@@ -35,6 +35,7 @@ def test_equal_rows_are_not_told_apart() -> None:
     assert not alarms(found, 1)
     assert domain_mmd(rows(1), rows(2), 0).p_value > 0.05
     assert domain_auc(rows(1), rows(2), 0) == found
+    assert abs(found.z) < 3
 
 
 def test_a_column_that_moved_is_the_important_one_even_where_values_are_missing() -> None:
@@ -111,3 +112,28 @@ def test_the_command_prints_json_and_names_what_is_wrong(tmp_path: Path) -> None
     result = CliRunner().invoke(drift, [str(reference), str(other)])
     assert result.exit_code == 2
     assert "lacks the column 'b'; it has a, c, note" in result.output
+
+
+def test_each_look_at_kernel_means_takes_more_permutations_and_can_still_alarm() -> None:
+    for run in (1, 2, 5):
+        needed = permutations_needed(run)
+        assert 1 / (needed + 1) < alarm_below(run), f"run {run} could never alarm"
+    with pytest.raises(BundleError, match="20 times"):
+        permutations_needed(21)
+
+
+def test_kernel_means_alarm_as_rarely_as_they_say() -> None:
+    same = [domain_mmd(rows(2 * seed, count=60), rows(2 * seed + 1, count=60), seed, 99).p_value for seed in range(100)]
+    assert sum(p <= 0.05 for p in same) <= 5 + 3 * 2.2
+    assert domain_mmd(rows(1), rows(2, correlation=-0.9), 0, 700).p_value == pytest.approx(1 / 701)
+
+
+def test_the_command_compares_kernel_means_where_it_is_asked_to(tmp_path: Path) -> None:
+    header = "a,b"
+    reference, live = tmp_path / "reference.csv", tmp_path / "live.csv"
+    for path, values in ((reference, rows(1)), (live, rows(2, correlation=-0.9))):
+        path.write_text("\n".join([header, *(f"{a:.4f},{b:.4f}" for a, b in values)]) + "\n")
+    result = CliRunner().invoke(drift, [str(reference), str(live), "--no-classifier", "--mmd", "--json"])
+    document = json.loads(result.output)
+    assert (result.exit_code, document["mmd_alarm"], document["classifier"]) == (1, True, None)
+    assert document["mmd"]["p_value"] < document["alarm_below"]

@@ -43,3 +43,13 @@ def test_the_pod_ends_as_the_spec_says(
     assert given["SERIN_DRAIN_SECONDS"] == drain, sentence
     assert given.get("SERIN_LONGEST_REQUEST_SECONDS") == longest, sentence
     assert pod["terminationGracePeriodSeconds"] == grace, sentence
+
+
+@pytest.mark.parametrize(
+    ("sentence", "serving", "rows"),
+    [("nobody asked for rows", {}, None), ("rows are to be kept", {"sampleRows": 500}, "500")],
+)
+def test_rows_are_kept_only_where_the_spec_says_so(sentence: str, serving: dict[str, Any], rows: str | None) -> None:
+    env = template(**serving)["spec"]["containers"][0]["env"]
+    given = {variable["name"]: variable.get("value") for variable in env}
+    assert given.get("SERIN_SAMPLE_ROWS") == rows, sentence

@@ -131,6 +131,13 @@ async def test_labels_can_fail_to_come() -> None:
     assert told.counted.requests >= ENOUGH
 
 
+async def test_labels_of_wrong_predictions_may_come_later_than_the_others() -> None:
+    told = await drive_until_enough(label_delay=(0.0, 0.0), wrong_label_delay=(0.7, 0.7))
+    labels = [item["label"] for item in told.heard.labels]
+    assert set(labels) == {7, 8}, "7 is what every row is answered with, so 8 is wrong"
+    assert labels == sorted(labels)
+
+
 async def test_change_keeps_what_it_does_not_name() -> None:
     drive = Drive(Settings("http://127.0.0.1:1", "h", "digits", [[1]], [1], rate=5.0))
     drive.change(Change(label_share=0.25))

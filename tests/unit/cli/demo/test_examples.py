@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,54 @@ import yaml
 from serin_cli.cluster.errors import ClusterError
 from serin_cli.demo import kube, storage, story
 from serin_cli.demo.storage import Place
-from serin_contract.http import FEEDBACK_PATH, INFERENCE_PORT
+from serin_cli.drift import KEYS_FILE, drift
+from serin_contract import labels
+from serin_contract.http import FEEDBACK_PATH, INFERENCE_PORT, STATS_PORT
+from serin_operator.api.crdgen import KINDS
 from serin_operator.api.deployment import ModelDeploymentSpec
+from serin_operator.decide import identity, templates
+from serin_operator.observe import custom_query
+from serin_operator.observe.custom_query import Parameters
 
-EXAMPLES = Path(__file__).parents[4] / "examples"
+ROOT = Path(__file__).parents[4]
+EXAMPLES = ROOT / "examples"
+FILES = sorted(EXAMPLES.glob("*.yaml"))
+
+OF_OTHERS = {
+    ("v1", "Namespace"),
+    ("v1", "Service"),
+    ("v1", "PersistentVolume"),
+    ("v1", "PersistentVolumeClaim"),
+    ("batch/v1", "Job"),
+    ("gateway.networking.k8s.io/v1", "HTTPRoute"),
+}
+"""Kinds that are not Serin's own and that an example may hold."""
 
 
 def documents(file: str) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all((EXAMPLES / file).read_text()))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_every_document_of_every_file_is_one_that_the_api_server_knows(file: Path) -> None:
+    own = {(labels.API_VERSION, kind.name): kind.model for kind in KINDS}
+    for document in documents(file.name):
+        known = (document["apiVersion"], document["kind"])
+        assert document["metadata"]["name"]
+        if known not in OF_OTHERS:
+            read = own[known].model_validate({"spec": document["spec"]})
+            # The API server drops a field that it does not know, and so does the model.
+            assert read.model_dump(mode="json", by_alias=True, exclude_unset=True) == {"spec": document["spec"]}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_a_value_of_the_chart_that_a_comment_names_is_one_of_its_values(file: Path) -> None:
+    values = yaml.safe_load((ROOT / "charts" / "serin" / "values.yaml").read_text())
+    for name in re.findall(r"`([\w.]+)` in the chart's values", " ".join(file.read_text().replace("#", " ").split())):
+        found: Any = values
+        for part in name.split("."):
+            assert part in found, f"{file.name} names {name}, and the chart has no such value"
+            found = found[part]
 
 
 def test_deployment_is_valid_and_gated() -> None:
@@ -39,6 +80,13 @@ def test_the_guarded_example_names_every_gate_of_a_classifier() -> None:
     assert left_out == {"regression_error"}, "a model answers classes or numbers, not both"
     assert spec.watch is not None
     assert spec.watch.for_ == "72h"
+
+
+def test_the_query_of_the_guarded_example_is_one_that_the_operator_asks() -> None:
+    (manifest,) = documents("guarded.yaml")
+    (gate,) = manifest["spec"]["gates"]["custom"]
+    query = custom_query.query_of(gate["query"], Parameters("wine", "shop", "wine-b", "wine-a", "wine-b.1.c"))
+    assert 'namespace="shop", revision="wine-b"' in query
 
 
 def test_versions_differ_in_one_line() -> None:
@@ -67,3 +115,38 @@ def test_volume_gets_the_directory_of_the_cluster(tmp_path: Path) -> None:
 def test_volume_without_the_place_to_fill_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match="does not name"):
         storage.manifest("kind: PersistentVolume", Place(tmp_path, "/on/the/node"))
+
+
+JOBS = ["drift-job.yaml", "drift-rows-job.yaml"]
+
+
+@pytest.mark.parametrize("file", JOBS)
+def test_a_job_runs_a_command_that_exists_as_a_pod_of_the_strictest_profile(file: str) -> None:
+    pod = documents(file)[-1]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["command"][:3] == ["python", "-m", "serin_cli.drift"]
+    drift.make_context("drift", container["command"][3:])
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert pod["automountServiceAccountToken"] is False
+    assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+
+
+def test_the_job_that_compares_arms_reaches_the_pods_of_the_demo_and_holds_their_keys() -> None:
+    service, job = documents("drift-rows-job.yaml")
+    (deployment,) = documents(story.MANIFEST)
+    name, pod = deployment["metadata"]["name"], job["spec"]["template"]["spec"]
+    assert service["spec"]["clusterIP"] == "None", "every pod is asked, not one of them"
+    assert service["spec"]["selector"].items() <= templates.pod_labels(name, "any", "serve").items()
+    assert service["spec"]["ports"] == [{"name": "stats", "port": STATS_PORT}]
+    assert service["metadata"]["name"] in pod["containers"][0]["command"]
+    assert {made["metadata"]["namespace"] for made in (service, job)} == {deployment["metadata"]["namespace"]}
+    (volume,) = pod["volumes"]
+    assert volume["secret"]["secretName"] == identity.keys_name(name)
+    assert pod["containers"][0]["volumeMounts"][0]["mountPath"] == labels.KEYS_MOUNT
+    assert f"{labels.KEYS_MOUNT}/{labels.KEYS_FILE}" == KEYS_FILE, "where the command looks for them"
