@@ -184,7 +184,7 @@ class Operator:
             applier=Applier(self._kube, self._rings, Announcer(session, self._rings)),
             reporter=self._reporter,
             held=self._held,
-            recorder=Recorder(self._config.record_dir),
+            recorder=Recorder(self._config.record_dir, bytes_kept=self._config.record_mebibytes * 2**20),
         )
         return lambda key: step(parts, key)
 

@@ -50,6 +50,8 @@ class Settings:
     """Loopback, link-local or metadata ranges that those hosts may have addresses in all the same."""
     record_dir: Path | None = None
     """Where each (Observation, Plan) that changed something is written as JSON; None records nothing."""
+    record_mebibytes: int = 200
+    """How much of them is kept, the newest."""
 
 
 def read(environment: Mapping[str, str] | None = None) -> Settings:
@@ -82,6 +84,7 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         custom_hosts=frozenset(_listed(env, "SERIN_CUSTOM_HOSTS", _HOST, "json.shop.svc or json.shop.svc:8080")),
         custom_ranges=_ranges(env, "SERIN_CUSTOM_RANGES"),
         record_dir=Path(record_dir) if record_dir else None,
+        record_mebibytes=_whole(env, "SERIN_RECORD_MEBIBYTES", 200, 1, 1_000_000),
     )
 
 

@@ -13,6 +13,8 @@ import numpy as np
 from pydantic import BaseModel
 
 FILES_KEPT = 1000
+BYTES_KEPT = 200 * 2**20
+"""Of all files together: one may have the bins of hundreds of features, and a full volume would end the operator."""
 TYPE_FIELD = "$type"
 PAIRS_FIELD = "$pairs"
 """Holds the items of a mapping whose keys are no text."""
@@ -42,12 +44,12 @@ def encode(value: Any) -> Any:
 
 
 class Recorder:
-    """Writes into a directory that holds a bounded number of records; the oldest go first."""
+    """Writes into a directory that holds a bounded number of records and bytes; the oldest go first."""
 
-    def __init__(self, directory: Path | None, files_kept: int = FILES_KEPT) -> None:
+    def __init__(self, directory: Path | None, files_kept: int = FILES_KEPT, bytes_kept: int = BYTES_KEPT) -> None:
         """None records nothing."""
         self._directory = directory
-        self._files_kept = files_kept
+        self._files_kept, self._bytes_kept = files_kept, bytes_kept
 
     def record(self, namespace: str, name: str, now: float, content: Mapping[str, Any]) -> None:
         """Write one record.
@@ -62,5 +64,13 @@ class Recorder:
         unfinished = path.with_suffix(".part")
         unfinished.write_bytes(msgspec.json.format(msgspec.json.encode(encode(content)), indent=1))
         unfinished.rename(path)
-        for oldest in sorted(self._directory.glob("*.json"))[: -self._files_kept]:
-            oldest.unlink(missing_ok=True)
+        self._forget(self._directory)
+
+    def _forget(self, directory: Path) -> None:
+        """The oldest records beyond either bound go; the newest one stays, however large it is."""
+        newest, *others = sorted(directory.glob("*.json"), reverse=True)
+        files, size = 1, newest.stat().st_size
+        for path in others:
+            files, size = files + 1, size + path.stat().st_size
+            if files > self._files_kept or size > self._bytes_kept:
+                path.unlink(missing_ok=True)

@@ -13,6 +13,8 @@ import pytest
 import yaml
 from tests.support.chart import CHART, NAMESPACE, RenderError, helm, render, rendered_text
 
+from serin_operator.settings import read
+
 ROOT = Path(__file__).parents[3]
 
 Json = dict[str, Any]
@@ -273,3 +275,35 @@ def test_addresses_of_gateways_are_handed_on_as_the_operator_reads_them(manifest
     assert json.loads(said) == addresses
     with pytest.raises(RenderError):
         render('gateway.addresses={"public": "traefik"}')
+
+
+def records_of(manifests: list[Json]) -> tuple[Json, Json]:
+    """The volume of the records and its mount."""
+    pod = pod_of(manifests)
+    (volume,) = [one for one in pod["volumes"] if one["name"] == "records"]
+    (mount,) = [one for one in pod["containers"][0]["volumeMounts"] if one["name"] == "records"]
+    return volume, mount
+
+
+def test_records_nothing_unless_asked(manifests: list[Json]) -> None:
+    assert "SERIN_RECORD_DIR" not in environment(manifests)
+    assert "records" not in {volume["name"] for volume in pod_of(manifests)["volumes"]}
+
+
+def test_records_into_a_volume_that_holds_more_than_the_operator_keeps() -> None:
+    manifests = render("operator.record.enabled=true", "operator.record.mebibytes=100")
+    volume, mount = records_of(manifests)
+    settings = read({name: value or "of the pod" for name, value in environment(manifests).items()})
+    assert str(settings.record_dir) == mount["mountPath"]
+    assert settings.record_mebibytes == 100
+    assert volume["emptyDir"] == {"sizeLimit": "164Mi"}
+
+
+def test_records_into_a_claim_of_the_users_own() -> None:
+    volume, _ = records_of(render("operator.record.enabled=true", 'operator.record.existingClaim="mine"'))
+    assert volume == {"name": "records", "persistentVolumeClaim": {"claimName": "mine"}}
+
+
+def test_a_bound_of_nothing_for_the_records_is_refused() -> None:
+    with pytest.raises(RenderError, match="mebibytes"):
+        render("operator.record.enabled=true", "operator.record.mebibytes=0")

@@ -49,9 +49,9 @@ def test_a_gate_with_nothing_but_its_name_has_the_documented_defaults() -> None:
         ("one gate has it all", {"latency": {"max": "1s"}}, {"latency": 0.05}),
         ("labels hold most", {"accuracy": {}, "errorRate": {}}, {"accuracy": 0.05 * 6 / 7, "errorRate": 0.05 / 7}),
         (
-            "drift of many features holds nearly what labels hold, that of one answer half of it",
+            "drift of many features holds what labels hold, that of one answer a third of it",
             {"accuracy": {}, "dataDrift": {}, "predictionDrift": {}},
-            {"accuracy": 0.05 * 6 / 14, "dataDrift": 0.05 * 5 / 14, "predictionDrift": 0.05 * 3 / 14},
+            {"accuracy": 0.05 * 6 / 14, "dataDrift": 0.05 * 6 / 14, "predictionDrift": 0.05 * 2 / 14},
         ),
         (
             "an observed gate takes nothing and is shown at what it would have",

@@ -49,3 +49,21 @@ def test_the_oldest_records_go_first(tmp_path: Path) -> None:
 
 def test_without_a_directory_nothing_is_recorded() -> None:
     Recorder(None).record("ns", "m", 1.0, content(1))
+
+
+def test_the_oldest_records_go_where_all_are_too_large_together(tmp_path: Path) -> None:
+    one = Recorder(tmp_path / "one")
+    one.record("ns", "m", 0.0, content(0.0))
+    (size,) = (path.stat().st_size for path in (tmp_path / "one").iterdir())
+    recorder = Recorder(tmp_path / "few", bytes_kept=3 * size + size // 2)
+    for now in range(10):
+        recorder.record("ns", "m", float(now), content(now))
+    numbers = [json.loads(path.read_text())["observation"]["number"] for path in sorted((tmp_path / "few").iterdir())]
+    assert numbers == [7.0, 8.0, 9.0]
+
+
+def test_the_newest_record_stays_however_large_it_is(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, bytes_kept=1)
+    for now in range(3):
+        recorder.record("ns", "m", float(now), content(now))
+    assert [path.name for path in tmp_path.iterdir()] == ["000000000002000_ns_m.json"]

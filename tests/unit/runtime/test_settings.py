@@ -57,6 +57,7 @@ def test_an_address_that_is_none_is_refused_with_an_example(value: str) -> None:
         ("SERIN_WORKERS", "many", "SERIN_WORKERS is 'many'; write a number from 1 to 64"),
         ("SERIN_WORKERS", "1.5", "SERIN_WORKERS is 1.5; write a whole number from 1 to 64"),
         ("SERIN_WORKERS", "0", "SERIN_WORKERS is 0; it must lie from 1 to 64"),
+        ("SERIN_RECORD_MEBIBYTES", "0", "SERIN_RECORD_MEBIBYTES is 0; it must lie from 1 to 1e+06"),
         ("SERIN_POLL_SECONDS", "nan", "SERIN_POLL_SECONDS is nan; it must lie from 0.2 to 60"),
         ("SERIN_LOG_FORMAT", "xml", "SERIN_LOG_FORMAT is 'xml'; write json or text"),
         ("SERIN_LOG_LEVEL", "loud", "SERIN_LOG_LEVEL is 'LOUD'; write one of DEBUG, INFO, WARNING, ERROR"),
