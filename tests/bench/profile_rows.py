@@ -61,9 +61,7 @@ def main() -> None:
     profile = build_profile_from_chunks(timed, COLUMNS, predictions, [])
     seconds = time.process_time() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(
-        f"{rows} rows of {len(COLUMNS)} columns: {seconds - made:.1f} s of one processor, at most {peak:.0f} MiB in memory"
-    )
+    print(f"{rows} rows of {len(COLUMNS)} columns: {seconds - made:.1f} s, at most {peak:.0f} MiB in memory")
     print(f"making the rows twice took {made:.1f} s besides")
     print(f"profile: {len(profiles.encode(profile))} bytes")
     for feature in profile.features:
