@@ -1,4 +1,4 @@
-"""Build a profile of many generated rows in chunks; print seconds and the peak of memory.
+"""Build a profile of many generated rows in chunks; print seconds of the processor and the peak of memory.
 
 python tests/bench/profile_rows.py --rows 10000000
 """
@@ -50,16 +50,16 @@ def main() -> None:
         nonlocal made
         source = chunks(rows)
         while True:
-            before = time.perf_counter()
+            before = time.process_time()
             chunk = next(source, None)
-            made += time.perf_counter() - before
+            made += time.process_time() - before
             if chunk is None:
                 return
             yield chunk
 
-    began = time.perf_counter()
+    began = time.process_time()
     profile = build_profile_from_chunks(timed, COLUMNS, predictions, [])
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{rows} rows of {len(COLUMNS)} columns: {seconds - made:.1f} s, at most {peak:.0f} MiB in memory")
     print(f"making the rows twice took {made:.1f} s besides")

@@ -118,6 +118,7 @@ def test_rows_of_more_numbers_than_their_part_holds_take_no_memory() -> None:
     sample = a_sample(columns, rows_max=2000)
     sample.take("c", np.zeros((1, len(columns))))
     assert (kept(sample).rows, kept(sample).left_out, kept(sample).numbers) == (0, 1, b"")
+    assert sample._kept.nbytes == 0
 
 
 # Over HTTP
