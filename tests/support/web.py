@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
 import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -37,7 +37,8 @@ class Reply:
     """Between two bytes of the head, for ever."""
 
 
-Answer = Callable[[Asked], Reply | None]
+Answer = Callable[[Asked], Reply | None] | Reply | list[Reply]
+"""What a path answers: always this, these one after another and then the file, or what a function says."""
 
 
 class Web:
@@ -48,6 +49,7 @@ class Web:
         self.files: dict[str, bytes] = {}
         self.answers: dict[str, Answer] = {}
         self.fallback: Answer | None = None
+        """For every path that has no answer of its own."""
         self.ranges = True
         self.asked: list[Asked] = []
         self.stopped = stopped
@@ -70,10 +72,11 @@ class Web:
         """What goes back to a request."""
         self.asked.append(asked)
         answer = self.answers.get(asked.path, self.fallback)
-        special = answer(asked) if answer else None
-        if special is not None:
-            return special
-        return self.file(asked, self.files.get(asked.path))
+        if isinstance(answer, list):
+            special = answer.pop(0) if answer else None
+        else:
+            special = answer(asked) if callable(answer) else answer
+        return special or self.file(asked, self.files.get(asked.path))
 
     def file(self, asked: Asked, body: bytes | None) -> Reply:
         """A file, or the part of it that is asked for."""

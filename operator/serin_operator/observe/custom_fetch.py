@@ -13,9 +13,9 @@ from typing import Any
 import aiohttp
 
 from serin_contract import addresses
+from serin_contract.addresses import IPNetwork
 from serin_operator.observe import sessions
 from serin_operator.observe.sessions import BODY_BYTES_MAX
-from serin_operator.settings import IPNetwork
 
 REQUEST_SECONDS = 5.0
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}

@@ -273,3 +273,11 @@ def test_addresses_of_gateways_are_handed_on_as_the_operator_reads_them(manifest
     assert json.loads(said) == addresses
     with pytest.raises(RenderError):
         render('gateway.addresses={"public": "traefik"}')
+
+
+def test_bundles_come_from_public_addresses_until_ranges_are_named(manifests: list[Json]) -> None:
+    assert "SERIN_ARTEFACT_RANGES" not in environment(manifests)
+    said = environment(render('artefacts.allowedRanges=["10.96.0.0/12","fd00::/8"]'))
+    assert said["SERIN_ARTEFACT_RANGES"] == "10.96.0.0/12,fd00::/8"
+    with pytest.raises(RenderError):
+        render('artefacts.allowedRanges=["minio"]')

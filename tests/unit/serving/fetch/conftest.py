@@ -98,6 +98,6 @@ def pod(tmp_path: Path, wine: Case) -> Pod:
 
 def manifest(files: dict[str, tuple[int, str]]) -> bytes:
     """A manifest that names these files, by size and SHA-256, besides what every one must."""
-    required = {name: (1, "0" * 64) for name in ("model.skops", "profile.json", "signature.json", "golden.json")}
+    required = dict.fromkeys(("model.skops", "profile.json", "signature.json", "golden.json"), (1, "0" * 64))
     entries = {name: {"size": size, "sha256": sha256} for name, (size, sha256) in {**required, **files}.items()}
     return json.dumps({"name": "bad", "files": entries, "versions": {}}).encode()

@@ -78,8 +78,7 @@ def test_a_bundle_that_was_damaged_since_is_fetched_again(pod: Pod, uri: str) ->
 
 
 def test_a_file_that_is_cut_off_is_taken_up_where_it_stopped(web: Web, pod: Pod, uri: str) -> None:
-    answers = iter([Reply(web.files[MODEL], headers={"ETag": '"v1"'}, cut=1000)])
-    web.answers[MODEL] = lambda asked: next(answers, None)
+    web.answers[MODEL] = [Reply(web.files[MODEL], headers={"ETag": '"v1"'}, cut=1000)]
     assert pod.fetch(uri) == pod.whole()
     again = [asked.headers for asked in web.asked if asked.path == MODEL][1]
     assert (again["Range"], again["If-Range"]) == ("bytes=1000-", '"v1"')
@@ -98,8 +97,7 @@ def test_a_file_that_is_cut_off_again_and_again_comes_in_pieces(web: Web, pod: P
 
 def test_a_server_that_knows_no_ranges_begins_anew(web: Web, pod: Pod, uri: str) -> None:
     web.ranges = False
-    answers = iter([Reply(web.files[MODEL], cut=1000)])
-    web.answers[MODEL] = lambda asked: next(answers, None)
+    web.answers[MODEL] = [Reply(web.files[MODEL], cut=1000)]
     assert pod.fetch(uri) == pod.whole()
 
 
@@ -107,23 +105,20 @@ def test_two_versions_that_were_pasted_together_are_fetched_once_more_in_one_pie
     web: Web, pod: Pod, uri: str
 ) -> None:
     size = len(web.files[MODEL])
-    answers = iter([Reply(b"x" * size, cut=1000)])
-    web.answers[MODEL] = lambda asked: next(answers, None)
+    web.answers[MODEL] = [Reply(b"x" * size, cut=1000)]
     assert pod.fetch(uri) == pod.whole()
     assert web.times(MODEL) == 3
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 def test_a_passing_failure_is_tried_again_with_growing_pauses(web: Web, pod: Pod, uri: str, status: int) -> None:
-    answers = iter([Reply(status=status)] * 3)
-    web.answers[MODEL] = lambda asked: next(answers, None)
+    web.answers[MODEL] = [Reply(status=status)] * 3
     assert pod.fetch(uri) == pod.whole()
     assert pod.pauses == [0.5, 1.0, 2.0]
 
 
 def test_a_source_that_asks_to_be_left_alone_is(web: Web, pod: Pod, uri: str) -> None:
-    answers = iter([Reply(status=503, headers={"Retry-After": "7"})])
-    web.answers[MODEL] = lambda asked: next(answers, None)
+    web.answers[MODEL] = [Reply(status=503, headers={"Retry-After": "7"})]
     pod.fetch(uri)
     assert pod.pauses == [7.0]
 
@@ -131,9 +126,8 @@ def test_a_source_that_asks_to_be_left_alone_is(web: Web, pod: Pod, uri: str) ->
 def test_redirects_are_followed_up_to_three(web: Web, pod: Pod, uri: str) -> None:
     for number in range(3):
         where = f"/hop{number + 1}" if number < 2 else MODEL + "?signed=1"
-        web.answers[f"/hop{number}"] = lambda asked, where=where: Reply(status=302, headers={"Location": where})
-    answers = iter([Reply(status=307, headers={"Location": "/hop1"})])
-    web.answers[MODEL] = lambda asked: next(answers, None)
+        web.answers[f"/hop{number}"] = Reply(status=302, headers={"Location": where})
+    web.answers[MODEL] = [Reply(status=307, headers={"Location": "/hop1"})]
     assert pod.fetch(uri) == pod.whole()
 
 
@@ -165,7 +159,7 @@ def test_a_redirect_to_another_origin_goes_without_the_credentials(
     web: Web, tls: Web, pod: Pod, uri: str, certificate: Certificate
 ) -> None:
     pod.credential(**{"token": "t0ken", "ca.crt": certificate.file.read_text()})
-    web.answers[MODEL] = lambda asked: Reply(status=302, headers={"Location": f"{tls.url}/far?signed=1"})
+    web.answers[MODEL] = Reply(status=302, headers={"Location": f"{tls.url}/far?signed=1"})
     tls.files["/far"] = web.files[MODEL]
     assert pod.fetch(uri) == pod.whole()
     assert [asked.headers.get("Authorization") for asked in tls.asked] == [None]
