@@ -36,6 +36,7 @@ _ACCEPT = ", ".join(
     )
 )
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{1,8192}={0,2}")
 _CHALLENGE = re.compile(r'([a-z_]+)="([^"\\]{0,2048})"')
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -52,6 +53,16 @@ class _Document(msgspec.Struct, frozen=True):
 
     layers: list[_Layer] = []
     manifests: list[_Layer] = []
+
+
+class _Login(msgspec.Struct, frozen=True):
+    auth: str = ""
+    username: str = ""
+    password: str = ""
+
+
+class _DockerConfiguration(msgspec.Struct, frozen=True):
+    auths: dict[str, _Login] = {}
 
 
 class Artefact:
@@ -164,18 +175,21 @@ def _login(host: str, credentials: Credentials) -> str | None:
     if text is None:
         return credentials.authorization()
     try:
-        entries = msgspec.json.decode(text, type=dict[str, Any]).get("auths") or {}
+        entries = msgspec.json.decode(text, type=_DockerConfiguration).auths
         names = ("https://index.docker.io/v1/", "docker.io") if host == "registry-1.docker.io" else ()
-        entry: dict[str, str] = next(
-            (entries[name] for name in (host, f"https://{host}", *names) if name in entries), {}
-        )
-        if "auth" in entry:
-            return f"Basic {re.fullmatch(r'[A-Za-z0-9+/=]+', entry['auth'].strip())[0]}"  # type: ignore[index]
-        return basic(entry["username"], entry["password"]) if "username" in entry else None
-    except (msgspec.MsgspecError, TypeError, AttributeError, KeyError):
-        raise RefusedError(
-            StartupReason.SettingsInvalid, "the docker configuration of the credentials cannot be read"
-        ) from None
+    except msgspec.MsgspecError:
+        raise _unreadable_login() from None
+    names = ("https://index.docker.io/v1/", "docker.io") if host == "registry-1.docker.io" else ()
+    entry = next((entries[name] for name in (host, f"https://{host}", *names) if name in entries), _Login())
+    if entry.auth and not _BASE64.fullmatch(entry.auth):
+        raise _unreadable_login()
+    if entry.auth:
+        return f"Basic {entry.auth}"
+    return basic(entry.username, entry.password) if entry.username else None
+
+
+def _unreadable_login() -> RefusedError:
+    return RefusedError(StartupReason.SettingsInvalid, "the docker configuration of the credentials cannot be read")
 
 
 def _is_as_safe(realm: str, base: str) -> bool:

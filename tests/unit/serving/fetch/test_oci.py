@@ -174,6 +174,7 @@ def another_machine(registry: Registry) -> str:
     return ":many"
 
 
+TOKEN = 'Bearer realm="WEB/token"'
 LAYER = {"digest": f"sha256:{'0' * 64}"}
 BAD = [
     ("no such tag", lambda _: ":8", "BundleMissing", "the artefact: it is not there"),
@@ -186,10 +187,10 @@ BAD = [
     ("no image for this machine", another_machine, "SourceRefused", f"linux/{MACHINE}"),
     ("a login that is not known", a_challenge("Digest x"), "SourceRefused", "in a way that is not known"),
     ("a token from nowhere", a_challenge('Bearer realm="file:///etc"'), "SourceRefused", "not known"),
-    ("no token", a_challenge('Bearer realm="WEB/token"'), "SourceRefused", "no token"),
-    ("a token with a line end", a_challenge('Bearer realm="WEB/token"', b'{"token": "a\\nX: y"}'), "SourceRefused", "no token"),
+    ("no token", a_challenge(TOKEN), "SourceRefused", "no token"),
+    ("a token of two lines", a_challenge(TOKEN, b'{"token": "a\\nX: y"}'), "SourceRefused", "no token"),
     ("a token of the node", a_challenge('Bearer realm="http://169.254.169.254/"'), "SourceRefused", "not public"),
-    ("a token that opens nothing", a_challenge('Bearer realm="WEB/token"', b'{"token": "u"}'), "SourceDenied", "401"),
+    ("a token that opens nothing", a_challenge(TOKEN, b'{"token": "u"}'), "SourceDenied", "401"),
 ]  # fmt: skip
 
 

@@ -88,10 +88,10 @@ BAD = [
     ("a wrong key", "s3://models/wine", {**S3, "AWS_SECRET_ACCESS_KEY": "guessed"}, "SourceDenied", "status 403"),
     ("half a key", "s3://models/wine", {"AWS_ACCESS_KEY_ID": "AKID"}, "SettingsInvalid", "no URL can be signed"),
     ("a key of two lines", "s3://models/wine", {"AWS_ACCESS_KEY_ID": "A\nB"}, "SettingsInvalid", "one line"),
-    ("an endpoint that is none", "s3://models/wine", {"AWS_ENDPOINT_URL": "minio:9000"}, "SettingsInvalid", "no URL"),
+    ("an endpoint that is none", "s3://models/wine", {"AWS_ENDPOINT_URL": "minio:9"}, "SettingsInvalid", "no URL"),
     ("an endpoint with a password", "s3://models/wine", {"AWS_ENDPOINT_URL": "http://a:hush@b"}, "SettingsInvalid", ""),
     ("a service account that is none", "gs://models/wine", {"service-account.json": "{hush"}, "SettingsInvalid", ""),
-    ("an account's key that is none", "az://a12/mm1/wine", {"AZURE_STORAGE_ACCOUNT_KEY": "hush!"}, "SettingsInvalid", ""),
+    ("an account key that is none", "az://a12/mm1/w", {"AZURE_STORAGE_ACCOUNT_KEY": "hush!"}, "SettingsInvalid", ""),
     ("an authority that is none", "s3://models/wine", {"ca.crt": "hush"}, "SettingsInvalid", "holds no certificate"),
     ("a value of megabytes", "s3://models/wine", {"AWS_REGION": "x" * 70_000}, "SettingsInvalid", "more than 64 KiB"),
 ]  # fmt: skip
