@@ -33,6 +33,8 @@ class Reply:
     """What Content-Length says, where that is not the truth."""
     cut: int | None = None
     """Bytes of the body after which the connection ends."""
+    holds: bool = False
+    """Whether the connection stays open after what is sent."""
     drip_seconds: float | None = None
     """Between two bytes of the head, for ever."""
 
@@ -106,6 +108,8 @@ def _handler(web: Web) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(reply.body[: reply.cut])
+            if reply.holds:
+                web.stopped.wait(30)
 
         def _drip(self, seconds: float) -> None:
             while not web.stopped.wait(seconds):

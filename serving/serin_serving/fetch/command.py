@@ -32,7 +32,7 @@ def run(
     env: Mapping[str, str],
     resolve: Resolve | None = None,
     pause: Callable[[float], None] = time.sleep,
-    total_seconds: float = TOTAL_SECONDS,
+    total_seconds: float | None = None,
 ) -> None:
     """Fetch the bundle of SERIN_MODEL_URI into SERIN_BUNDLE_DIR.
 
@@ -40,7 +40,7 @@ def run(
         env: the container's environment.
         resolve: looks names up; the system's resolver by default.
         pause: waits between two tries.
-        total_seconds: the time that the fetch has in all.
+        total_seconds: the time that the fetch has in all; TOTAL_SECONDS by default.
 
     Raises:
         RefusedError: the settings, the source or the bundle are not as they must be, or the source did not answer.
@@ -53,7 +53,7 @@ def run(
         _log.info("the bundle %s is there already", pinned)
         return
     credentials = Credentials(Path(env.get(ENV_CREDENTIALS_DIR, labels.CREDENTIALS_MOUNT)))
-    clock = Clock(total_seconds)
+    clock = Clock(TOTAL_SECONDS if total_seconds is None else total_seconds)
     connector = Connector(clock, _ranges(env), credentials.text(AUTHORITIES_KEY), resolve)
     downloads = Downloads(Transport(connector), clock, pause)
     try:
