@@ -71,15 +71,13 @@ class Downloads:
                 f"{_target(wanted).what} is not the file in the manifest: its SHA-256 is not the recorded one",
             )
 
-    def whole(self, wanted: _Wanted, path: Path, bytes_max: int) -> str:
-        """A file of unknown size, such as an archive; returns its SHA-256 in hexadecimal.
+    def whole(self, wanted: _Wanted, path: Path, bytes_max: int) -> None:
+        """A file of unknown size, such as an archive.
 
         Raises:
             RefusedError: it is refused, too long or does not come.
         """
-        taken = _Taking(path, bytes_max, exact=False)
-        self._take(wanted, taken)
-        return taken.sha256.hexdigest()
+        self._take(wanted, _Taking(path, bytes_max, exact=False))
 
     def _take(self, wanted: _Wanted, taken: _Taking) -> None:
         def once() -> None:
