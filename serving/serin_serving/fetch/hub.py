@@ -16,16 +16,14 @@ KEYS = ("HF_TOKEN", "username", "password")
 def web(uri: str, credentials: Credentials) -> Directory:
     """A directory of a web server, or an archive there; `token`, or `username` and `password`, may open it."""
     url = urlsplit(uri)
-    secret = header(credentials.authorization())
+    root, secret = url.path.rstrip("/"), header(credentials.authorization())
 
     def made(path: str) -> Target:
-        return Target(f"{url.scheme}://{url.netloc}{path}", f"{path.rpartition('/')[2]} at {url.hostname}", {}, secret)
+        # The URI's own path is written as URLs are; what the manifest adds to it is not.
+        where = root + quoted(path.removeprefix(root))
+        return Target(f"{url.scheme}://{url.netloc}{where}", f"{path.rpartition('/')[2]} at {url.hostname}", {}, secret)
 
-    directory = Directory(url.path, made)
-    if directory.is_archive:
-        return directory
-    # The URI's own path is written as URLs are; what the manifest adds to it is not.
-    return Directory(url.path, lambda path: made(url.path.rstrip("/") + quoted(path[len(url.path.rstrip("/")) :])))
+    return Directory(root, made)
 
 
 def hugging_face(uri: str, credentials: Credentials) -> Directory:

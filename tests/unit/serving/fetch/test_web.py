@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tarfile
 import zipfile
 
 import pytest
 from tests.support.web import Asked, Certificate, Reply, Web
-from tests.unit.serving.fetch.conftest import Pod
+from tests.unit.serving.fetch.conftest import Pod, manifest
 
 from serin_serving.errors import RefusedError
 
@@ -131,9 +132,13 @@ def test_redirects_are_followed_up_to_three(web: Web, pod: Pod, uri: str) -> Non
     assert pod.fetch(uri) == pod.whole()
 
 
-def test_names_are_quoted_as_urls_want_them(web: Web, pod: Pod) -> None:
-    web.put(pod.case.path, "/models/wine 7/é")
-    assert pod.fetch(f"{web.url}/models/wine%207/%C3%A9") == pod.whole()
+def test_the_path_of_the_uri_is_a_urls_and_names_of_the_manifest_are_quoted(web: Web, pod: Pod) -> None:
+    pod.unpin()
+    data = {**pod.whole(), "a b?#é.txt": b"1"}
+    data["manifest.json"] = manifest({name: (len(body), hashlib.sha256(body).hexdigest()) for name, body in data.items()
+                                      if name != "manifest.json"})  # fmt: skip
+    web.files = {f"/models/wine 7/é/{name}": body for name, body in data.items()}
+    assert pod.fetch(f"{web.url}/models/wine%207/%C3%A9") == data
 
 
 # Credentials.
