@@ -109,7 +109,7 @@ def _handler(web: Web) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(reply.body[: reply.cut])
             if reply.holds:
-                web.stopped.wait(30)
+                web.stopped.wait()
 
         def _drip(self, seconds: float) -> None:
             while not web.stopped.wait(seconds):

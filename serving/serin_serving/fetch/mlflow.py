@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import msgspec
 
@@ -32,11 +32,12 @@ def registered(uri: str, credentials: Credentials, downloads: Downloads) -> Dire
     origin = f"{'http' if scheme == 'mlflow+http' else 'https'}://{host}"
     named, _, path = rest.partition("/")
     tracker = _Tracker(origin, credentials, downloads)
-    if "@" in named:
-        name, _, alias = named.partition("@")
+    name, _, alias = named.partition("@")
+    # Names may hold spaces, which a URI cannot.
+    name = unquote(name)
+    if alias:
         version, root = tracker.version_of(name, alias), path
     else:
-        name = named
         version, _, root = path.partition("/")
     return tracker.artefacts(tracker.place(name, version), root)
 

@@ -91,6 +91,7 @@ def test_a_body_that_stands_still_is_given_up_and_taken_up_again(
     web: Web, pod: Pod, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connect, "READ_SECONDS", 0.2)
+    pod.total_seconds = 5.0
     web.put(pod.case.path, "/models/wine")
     model = "/models/wine/model.skops"
     web.answers[model] = [Reply(web.files[model][:1000], length=len(web.files[model]), holds=True)]

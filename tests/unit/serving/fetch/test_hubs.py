@@ -46,20 +46,20 @@ PROXY = "/api/2.0/mlflow-artifacts/artifacts"
 
 
 class Tracker:
-    """A tracking server with one registered model, `wine`, whose version 7 is the champion."""
+    """A tracking server with one registered model, `red wine`, whose version 7 is the champion."""
 
     def __init__(self, web: Web) -> None:
         self.web, self.place = web, "mlflow-artifacts:/1/run/artifacts"
         web.answers[f"{API}/registered-models/alias"] = self._alias
         web.answers[f"{API}/model-versions/get-download-uri"] = self._version
-        self.uri = f"mlflow+http://{web.host}/wine"
+        self.uri = f"mlflow+http://{web.host}/red%20wine"
 
     def _alias(self, asked: Asked) -> Reply:
-        known = dict(parse_qsl(asked.query)) == {"name": "wine", "alias": "champion"}
-        return _json({"model_version": {"name": "wine", "version": "7"}}) if known else Reply(b"{}", 404)
+        known = dict(parse_qsl(asked.query)) == {"name": "red wine", "alias": "champion"}
+        return _json({"model_version": {"name": "red wine", "version": "7"}}) if known else Reply(b"{}", 404)
 
     def _version(self, asked: Asked) -> Reply:
-        known = dict(parse_qsl(asked.query)) == {"name": "wine", "version": "7"}
+        known = dict(parse_qsl(asked.query)) == {"name": "red wine", "version": "7"}
         return _json({"artifact_uri": self.place}) if known else Reply(b"{}", 404)
 
 
