@@ -373,6 +373,11 @@ def test_what_makes_no_progress_is_given_up(web: Web, pod: Pod) -> None:
     assert web.times(MODEL) == download.TRIES_MAX
 
 
+def test_a_fourth_redirect_is_not_followed(web: Web, pod: Pod) -> None:
+    pod.refusal(round_and_round(web, pod))
+    assert len(web.asked) == 4
+
+
 def test_nothing_is_fetched_beside_a_manifest_that_is_not_the_pinned_one(web: Web, pod: Pod) -> None:
     pod.refusal(pinned_another(web, pod))
     assert [asked.path for asked in web.asked] == [f"{DIRECTORY}/manifest.json"]
