@@ -177,6 +177,7 @@ class Operator:
             poll_seconds=self._config.poll_seconds,
             prober=prober,
             sources=sources,
+            fetch_ranges=tuple(str(network) for network in self._config.artefact_ranges),
         )
         parts = Parts(
             observer=observer,

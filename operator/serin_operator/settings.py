@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from serin_contract.addresses import IPNetwork
 from serin_operator.errors import SettingsError
 
 _GATEWAY = re.compile(r"[a-z0-9-]+/[a-z0-9.-]+")
@@ -19,8 +20,6 @@ _URL = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?
 _BASE_URL = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*/?")
 """A path as well, for a Prometheus that lives below one."""
 _HOST = re.compile(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
-
-IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -48,6 +47,8 @@ class Settings:
     """`host` or `host:port` of the JSON documents that custom gates may read; none keeps them off."""
     custom_ranges: tuple[IPNetwork, ...] = ()
     """Loopback, link-local or metadata ranges that those hosts may have addresses in all the same."""
+    artefact_ranges: tuple[IPNetwork, ...] = ()
+    """Ranges that bundles may be fetched from although their addresses are not public."""
     record_dir: Path | None = None
     """Where each (Observation, Plan) that changed something is written as JSON; None records nothing."""
     record_mebibytes: int = 200
@@ -83,6 +84,7 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         prometheus_url=_base_url(env, "SERIN_PROMETHEUS_URL"),
         custom_hosts=frozenset(_listed(env, "SERIN_CUSTOM_HOSTS", _HOST, "json.shop.svc or json.shop.svc:8080")),
         custom_ranges=_ranges(env, "SERIN_CUSTOM_RANGES"),
+        artefact_ranges=_ranges(env, "SERIN_ARTEFACT_RANGES"),
         record_dir=Path(record_dir) if record_dir else None,
         record_mebibytes=_whole(env, "SERIN_RECORD_MEBIBYTES", 200, 1, 1_000_000),
     )

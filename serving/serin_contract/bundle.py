@@ -20,6 +20,9 @@ METRICS_FILE = "metrics.json"
 BUNDLE_FORMAT = 1
 MANIFEST_BYTES_MAX = 1024 * 1024
 FILE_BYTES_MAX = 4 * 1024**3
+FETCHED_BYTES_MAX = 8 * 1024**3
+"""Of all files of a fetched bundle together, and of an archive that holds one."""
+FETCHED_FILES_MAX = 1000
 
 DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
 _digest = re.compile(DIGEST_PATTERN)

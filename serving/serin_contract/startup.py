@@ -9,6 +9,9 @@ import msgspec
 EXIT_REFUSED = 78
 """Exit status of a server that refuses its bundle (EX_CONFIG of sysexits.h); a person must act."""
 
+EXIT_UNAVAILABLE = 75
+"""Exit status of a fetch that did not get through (EX_TEMPFAIL); the next try may."""
+
 MESSAGE_CHARS_MAX = 1024
 
 
@@ -26,7 +29,17 @@ class StartupReason(StrEnum):
     SelfTestFailed = "SelfTestFailed"
     """The golden rows were not answered as recorded."""
     SettingsInvalid = "SettingsInvalid"
-    """An environment variable or the keys file is missing or malformed."""
+    """An environment variable, the keys file or a credential is missing or malformed."""
+    SourceRefused = "SourceRefused"
+    """The bundle's place, or one that it redirects to, is not one that is fetched from."""
+    SourceDenied = "SourceDenied"
+    """The bundle's place does not let these credentials read it."""
+    SourceUnavailable = "SourceUnavailable"
+    """The bundle's place did not answer in time, or not to the end; it is asked again."""
+
+
+FETCH_REASONS = frozenset({StartupReason.SourceRefused, StartupReason.SourceDenied, StartupReason.SourceUnavailable})
+"""Reasons that only a fetch has; the others are of the bundle and of the server."""
 
 
 class StartupFailure(msgspec.Struct, frozen=True):

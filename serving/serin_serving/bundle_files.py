@@ -53,19 +53,27 @@ def read_bundle(directory: Path, pinned: str | None, keep: tuple[str, ...] = REQ
         RefusedError: something is missing (BundleMissing), cannot be read as a manifest (BundleInvalid), or
             is not what was pinned or recorded (DigestMismatch).
     """
-    data = _read(directory, MANIFEST_FILE, MANIFEST_BYTES_MAX)
-    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-    if pinned is not None and digest != pinned:
-        raise RefusedError(
-            StartupReason.DigestMismatch, f"the bundle's manifest has digest {digest}; {pinned} was pinned"
-        )
-    manifest = _manifest(data)
+    digest, manifest = read_manifest(_read(directory, MANIFEST_FILE, MANIFEST_BYTES_MAX), pinned)
     files: dict[str, bytes] = {}
     for path, entry in sorted(manifest.files.items()):
         content = _checked(directory, path, entry, keep=path in keep)
         if content is not None:
             files[path] = content
     return Bundle(digest=digest, manifest=manifest, files=files)
+
+
+def read_manifest(data: bytes, pinned: str | None) -> tuple[str, Manifest]:
+    """The digest of a manifest, and what it says; nothing of it is parsed before the digest is the pinned one.
+
+    Raises:
+        RefusedError: it is another one (DigestMismatch), or cannot be read as a manifest (BundleInvalid).
+    """
+    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    if pinned is not None and digest != pinned:
+        raise RefusedError(
+            StartupReason.DigestMismatch, f"the bundle's manifest has digest {digest}; {pinned} was pinned"
+        )
+    return digest, _manifest(data)
 
 
 def _manifest(data: bytes) -> Manifest:
@@ -93,10 +101,7 @@ def _is_inside(path: str) -> bool:
 
 
 def _checked(directory: Path, path: str, entry: FileEntry, *, keep: bool) -> bytes | None:
-    if not 0 <= entry.size <= FILE_BYTES_MAX:
-        raise RefusedError(
-            StartupReason.BundleInvalid, f"{path} is recorded with {entry.size} bytes; at most 4 GiB may be"
-        )
+    check_size(path, entry)
     if keep:
         content = _read(directory, path, entry.size)
         found, size = hashlib.sha256(content).hexdigest(), len(content)
@@ -108,6 +113,18 @@ def _checked(directory: Path, path: str, entry: FileEntry, *, keep: bool) -> byt
     if found != entry.sha256:
         raise _mismatch(path, "its SHA-256 is not the recorded one")
     return content
+
+
+def check_size(path: str, entry: FileEntry) -> None:
+    """Refuse a file that is recorded as larger than any may be.
+
+    Raises:
+        RefusedError: it is (BundleInvalid).
+    """
+    if not 0 <= entry.size <= FILE_BYTES_MAX:
+        raise RefusedError(
+            StartupReason.BundleInvalid, f"{path} is recorded with {entry.size} bytes; at most 4 GiB may be"
+        )
 
 
 def _mismatch(path: str, why: str) -> RefusedError:

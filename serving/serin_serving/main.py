@@ -1,4 +1,4 @@
-"""The entry point `serin-serving`: `serve` (the default) or the one-shot `resolve`."""
+"""The entry point `serin-serving`: `serve` (the default), or the one-shots `fetch` and `resolve`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from types import FrameType
 from typing import NoReturn
 
 from serin_contract import startup as reports
-from serin_contract.startup import EXIT_REFUSED, ResolvedDigest, StartupFailure, StartupReason
+from serin_contract.startup import EXIT_REFUSED, EXIT_UNAVAILABLE, ResolvedDigest, StartupFailure, StartupReason
 from serin_serving import log, settings
 from serin_serving.bundle_files import read_bundle
 from serin_serving.errors import RefusedError
@@ -25,21 +25,29 @@ _log = logging.getLogger("serin_serving")
 
 
 def main(arguments: list[str] | None = None, env: Mapping[str, str] | None = None) -> int:
-    """Run a sub-command; returns the exit status, EXIT_REFUSED where a person has to act."""
+    """Run a sub-command; returns the exit status.
+
+    EXIT_REFUSED where a person has to act, EXIT_UNAVAILABLE where the next try may go well.
+    """
     # First of all: as process 1 of a container this would otherwise ignore SIGTERM while the model loads.
     signal.signal(signal.SIGTERM, _leave)
     command = _parser().parse_args(arguments).command
     env = os.environ if env is None else env
     log.set_up()
     try:
-        if command == "resolve":
+        if command == "fetch":
+            # Only this command needs sockets, archives and TLS; a server never gets them.
+            from serin_serving.fetch import command as fetching
+
+            fetching.run(env)
+        elif command == "resolve":
             resolve(env)
         else:
             serve(env)
     except RefusedError as refused:
         _log.error("refused: %s: %s", refused.reason, refused.message)
         _report(env, reports.encode(StartupFailure(refused.reason, refused.message)))
-        return EXIT_REFUSED
+        return EXIT_UNAVAILABLE if refused.reason is StartupReason.SourceUnavailable else EXIT_REFUSED
     return 0
 
 
@@ -95,9 +103,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "command",
         nargs="?",
-        choices=("serve", "resolve"),
+        choices=("serve", "fetch", "resolve"),
         default="serve",
-        help="serve the bundle (default), or check it and report its digest",
+        help="serve the bundle (default), fetch it from where it lies, or check it and report its digest",
     )
     return parser
 

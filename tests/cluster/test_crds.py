@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.support.api_server import Answer, ApiServer
+from tests.support.places import NO_PLACES, PLACES
 from tests.support.schemas import rules_of, schema_of
 
 from serin_operator.api.crdgen import KINDS
@@ -88,6 +89,11 @@ CPU = {"requests": {"cpu": "100m"}}
 ACCEPTED = {
     "the smallest deployment": (),
     "a bundle inside the image": ((f"{MODEL}.uri", "file:///opt/bundles/wine"),),
+    **{f"a bundle at {uri}": ((f"{MODEL}.uri", uri),) for uri in PLACES},
+    "credentials for a bundle that is fetched": (
+        (f"{MODEL}.uri", "oci://registry.example.com/models/wine:7"),
+        (f"{MODEL}.credentials", {"secretName": "registry"}),
+    ),
     "a whole claim as the bundle": ((f"{MODEL}.uri", "pvc://models"),),
     "a file name that only looks like a way up": ((f"{MODEL}.uri", "pvc://models/a..b/..c"),),
     "a pinned digest": ((f"{MODEL}.digest", DIGEST),),
@@ -177,9 +183,10 @@ HOSTNAME_WORDS = "a host name is lower-case labels joined by dots"
 
 REFUSED = {
     "no model": ("spec.model: Required value", [("spec", {"traffic": {"parentRefs": [{"name": "a"}]}})]),
-    "a scheme that is not served": (
-        "write pvc://<claim>/<path> for a volume or file:///<path> for the serving image",
-        [(f"{MODEL}.uri", "s3://models/wine")],
+    **{f"the place {uri!r}": (said, [(f"{MODEL}.uri", uri)]) for uri, said in NO_PLACES.items()},
+    "credentials where nothing is fetched": (
+        "remove them",
+        [(f"{MODEL}.credentials", {"secretName": "s3"})],
     ),
     "a bundle without a path in the image": ("should match", [(f"{MODEL}.uri", "file://bundle")]),
     "a way up in the middle": ("must not contain '..'", [(f"{MODEL}.uri", "pvc://models/../secrets")]),

@@ -15,7 +15,7 @@ from tests.support import bundles
 from tests.unit.serving.running import Case
 
 from serin_contract import labels
-from serin_contract.startup import EXIT_REFUSED, StartupReason, decode_digest
+from serin_contract.startup import EXIT_REFUSED, FETCH_REASONS, StartupReason, decode_digest
 from serin_operator.api.deployment import CandidateStatus, Phase
 from serin_operator.decide import availability, rollout, timestamps
 from serin_serving.main import main as serving
@@ -70,7 +70,7 @@ def pod(tmp_path: Path, stable_case: Case, keys_file: Path) -> Pod:
     return Pod(tmp_path, stable_case, keys_file)
 
 
-@pytest.mark.parametrize("reason", StartupReason)
+@pytest.mark.parametrize("reason", sorted(set(StartupReason) - FETCH_REASONS))
 def test_a_refused_start_fails_the_trial_with_the_servers_own_words(pod: Pod, reason: StartupReason) -> None:
     pod.spoil(reason)
     code, message = pod.run("serve")

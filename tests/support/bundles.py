@@ -93,7 +93,7 @@ def hide_a_function(bundle: Path) -> str:
 def spoil(bundle: Path, reason: StartupReason) -> str:
     """Spoil the bundle so that a server refuses it with this reason; returns the digest to pin.
 
-    SettingsInvalid is no fault of a bundle: it is left as it is.
+    SettingsInvalid and the reasons of a fetch are no faults of a bundle: it is left as it is.
     """
     pinned = digest(bundle)
     match reason:
@@ -108,5 +108,7 @@ def spoil(bundle: Path, reason: StartupReason) -> str:
         case StartupReason.SelfTestFailed:
             pinned = lie_in_golden_rows(bundle)
         case StartupReason.SettingsInvalid:
+            pass
+        case StartupReason.SourceRefused | StartupReason.SourceDenied | StartupReason.SourceUnavailable:
             pass
     return pinned

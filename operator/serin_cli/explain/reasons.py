@@ -254,6 +254,18 @@ REASONS: dict[GateReason, Paragraph] = {
         "The candidate's server has settings or keys that it cannot use.",
         "Correct `serving.env`; the sentence above names what is wrong.",
     ),
+    GateReason.SourceRefused: Paragraph(
+        "The bundle's place, or one that it redirects to, is not one that pods may fetch from.",
+        "Use a public place, or have its address range allowed in the chart (`artefacts.allowedRanges`).",
+    ),
+    GateReason.SourceDenied: Paragraph(
+        "The bundle's place does not let the candidate's credentials read it.",
+        "Check the Secret that `model.credentials` names, and what it may read.",
+    ),
+    GateReason.SourceUnavailable: Paragraph(
+        "The bundle's place did not answer in time, or not to the end. Nobody is blamed for that.",
+        "Wait: it is asked again. Look at the store if it stays so.",
+    ),
 }
 
 VERDICTS: dict[str, Paragraph] = {

@@ -33,7 +33,7 @@ from serin_operator.api.serving import (
     Serving,
     Toleration,
 )
-from serin_operator.api.spec import Model, ModelDeploymentSpec
+from serin_operator.api.spec import Credentials, Model, ModelDeploymentSpec
 from serin_operator.api.status import (
     CandidateStatus,
     FeatureStatus,
@@ -57,6 +57,7 @@ __all__ = [
     "AgreementGate",
     "Autoscaling",
     "CandidateStatus",
+    "Credentials",
     "CustomGate",
     "DataDriftGate",
     "EnvironmentVariable",

@@ -10,6 +10,13 @@ NAME_CHARS_MAX = 40
 _DURATION = "'^([0-9]+[hms])+$'"
 """A malformed duration has its own message; `duration()` of it would only add an evaluation error."""
 
+MODEL_RULES = (
+    Rule(
+        "!has(self.credentials) || !self.uri.matches('^(file|pvc)://')",
+        "a bundle in a volume or in the image is not fetched, so nothing needs credentials; remove them",
+    ),
+)
+
 STEP_RULES = (
     Rule(
         "has(self.weight) != has(self.shadow)",

@@ -6,13 +6,29 @@ from typing import Annotated
 
 from pydantic import Field
 
+from serin_contract import sources
 from serin_operator.api.base import ApiModel
+from serin_operator.api.fields import NAME_PATTERN
 from serin_operator.api.gates import Gates
 from serin_operator.api.markers import Rule, Schema
 from serin_operator.api.rollout import Rollout, Verdicts, Watch
-from serin_operator.api.rules import GATES_RULES, ROLLOUT_RULES, SERVING_RULES, TRAFFIC_RULES, WATCH_RULES
+from serin_operator.api.rules import GATES_RULES, MODEL_RULES, ROLLOUT_RULES, SERVING_RULES, TRAFFIC_RULES, WATCH_RULES
 from serin_operator.api.serving import Serving
 from serin_operator.api.traffic import Traffic
+
+
+class Credentials(ApiModel):
+    """Secrets are named and never written here."""
+
+    secret_name: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=253,
+            pattern=NAME_PATTERN,
+            description="A Secret of this namespace; docs/serving/artefacts.md lists its keys for each kind of place.",
+        ),
+    ]
 
 
 class Model(ApiModel):
@@ -22,17 +38,29 @@ class Model(ApiModel):
         str,
         Field(
             max_length=1024,
-            pattern=r"^(file:///[^\s]+|pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[^\s]*)?)$",
+            pattern=sources.PATTERN,
             description=(
                 "Where the bundle lies: pvc://<claim>/<path> in a PersistentVolumeClaim of this namespace, "
-                "or file:///<path> inside the serving image."
+                "file:///<path> inside the serving image, or a place that each pod fetches it from: "
+                "https://<host>/<path>, s3://<bucket>/<path>, gs://<bucket>/<path>, az://<account>/<container>/<path>, "
+                "oci://<registry>/<repository>:<tag>, hf://<owner>/<repository>@<revision>/<path>, "
+                "mlflow://<server>/<model>/<version>. A path that ends in .tar, .tar.gz, .tgz or .zip is an archive."
             ),
         ),
         Schema(
             rules=(
                 Rule(
-                    "self.startsWith('pvc://') || self.startsWith('file:///')",
-                    "write pvc://<claim>/<path> for a volume or file:///<path> for the serving image",
+                    "self.matches('^(file|pvc|https?|s3|gs|az|oci([+]http)?|hf|mlflow([+]http)?)://')",
+                    "write pvc://<claim>/<path> for a volume, or https, s3, gs, az, oci, hf or mlflow for a place to "
+                    "fetch from",
+                ),
+                Rule(
+                    "self.matches('^(file|pvc)://') || !self.matches('^[^/]*//[^/]*@')",
+                    "a user or password does not belong into a URI; put it into a Secret and name that in credentials",
+                ),
+                Rule(
+                    "self.matches('^(file|pvc)://') || !self.matches('[?#]')",
+                    "a query may hold a signature, which all could read here; name a Secret in credentials",
                 ),
                 Rule(
                     "!self.contains('/../') && !self.endsWith('/..')",
@@ -41,6 +69,10 @@ class Model(ApiModel):
             )
         ),
     ]
+    credentials: Annotated[
+        Credentials | None,
+        Field(description="What opens the place that the bundle is fetched from; the container that fetches has it."),
+    ] = None
     digest: Annotated[
         str | None,
         Field(
@@ -57,7 +89,7 @@ class Model(ApiModel):
 class ModelDeploymentSpec(ApiModel):
     """What the user wants. The operator never writes it."""
 
-    model: Annotated[Model, Field(description="The bundle to serve.")]
+    model: Annotated[Model, Field(description="The bundle to serve."), Schema(rules=MODEL_RULES)]
     serving: Annotated[Serving | None, Field(description="How the model is served."), Schema(rules=SERVING_RULES)] = (
         None
     )

@@ -43,7 +43,12 @@ def _resolves(pod: PodFacts, revision: str) -> bool:
 def _resolve(situation: Situation) -> Draft:
     seen = situation.seen
     pod = templates.resolve_pod(
-        seen.namespace, seen.name, situation.target, situation.spec, seen.operator.serving_image
+        seen.namespace,
+        seen.name,
+        situation.target,
+        situation.spec,
+        seen.operator.serving_image,
+        seen.operator.fetch_ranges,
     )
     message = f"checking the bundle at {situation.spec.model.uri}"
     draft = _still_refused(situation) or begin(situation, Phase.Pending, "ResolvingBundle", message)
@@ -99,7 +104,9 @@ def _freeze(situation: Situation, pod: PodFacts, digest: str) -> Draft:
         deployment=seen.name,
         identity=identity.identity(spec),
         model=RevisionModel(uri=spec.model.uri, digest=digest),
-        template=templates.serving_template(seen.name, situation.target, spec, digest, seen.operator.serving_image),
+        template=templates.serving_template(
+            seen.name, situation.target, spec, digest, seen.operator.serving_image, seen.operator.fetch_ranges
+        ),
     )
     draft = begin(situation, Phase.Pending, "BundleResolved", f"the bundle's digest is {digest}")
     return replace(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from serin_contract import startup
+from serin_contract.startup import StartupReason
 from serin_operator.api.deployment import CandidateStatus, GateStatus
 from serin_operator.decide import timestamps
 from serin_operator.decide.judge.reasons import GateReason
@@ -78,6 +79,9 @@ def waiting_sentence(pods: list[PodFacts]) -> str:
     for pod in pods:
         if pod.unschedulable:
             return f"no node takes pod {pod.name}: {pod.unschedulable}"
+        refusal = startup.decode_failure(pod.last_end.message) if pod.last_end else None
+        if refusal is not None and refusal.reason is StartupReason.SourceUnavailable:
+            return f"pod {pod.name} waits for its bundle: {refusal.message}"
         if pod.waiting_reason and pod.waiting_reason not in ("ContainerCreating", "PodInitializing"):
             return f"pod {pod.name} waits, {pod.waiting_reason}: {pod.waiting_message or 'no more is known'}"
     if not pods:
@@ -104,8 +108,11 @@ def _failure(seen: Observation, candidate: CandidateStatus, pods: list[PodFacts]
         end = pod.last_end
         if end is None or end.exit_code == 0 or end.finished_at < begun - 1:
             continue
-        refused = startup.decode_failure(end.message) is not None
-        if refused or candidate.step >= 0 or pod.restarts >= WARM_RESTARTS_MAX:
+        refusal = startup.decode_failure(end.message)
+        if refusal is not None and refusal.reason is StartupReason.SourceUnavailable:
+            # A store that is down says nothing of the candidate; the kubelet starts the fetch again.
+            continue
+        if refusal is not None or candidate.step >= 0 or pod.restarts >= WARM_RESTARTS_MAX:
             return end_sentence(pod, end)
     if candidate.dips >= DIPS_MAX:
         return (

@@ -155,6 +155,8 @@ class OperatorFacts:
     """32 hexadecimal digits, fresh in every observation: decisions make no randomness of their own."""
     poll_seconds: float = 1.0
     """Between two looks at a candidate that takes traffic."""
+    fetch_ranges: tuple[str, ...] = ()
+    """Addresses that are not public and that bundles may be fetched from all the same, as CIDRs."""
 
 
 @dataclass(frozen=True)

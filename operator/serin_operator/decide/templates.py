@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from serin_contract import http, labels
+from serin_contract import http, labels, sources
 from serin_operator.api import durations
 from serin_operator.api.deployment import ModelDeploymentSpec, Serving
-from serin_operator.decide import identity
+from serin_operator.decide import fetching, identity
 
 USER_ID = 65532
 GRACE_MARGIN_SECONDS = 5
@@ -25,9 +25,14 @@ def pod_labels(deployment: str, revision: str, purpose: str) -> dict[str, str]:
 
 
 def serving_template(
-    deployment: str, revision: str, spec: ModelDeploymentSpec, digest: str, default_image: str
+    deployment: str,
+    revision: str,
+    spec: ModelDeploymentSpec,
+    digest: str,
+    default_image: str,
+    ranges: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """The pod template of a revision's Deployment."""
+    """The pod template of a revision's Deployment; `ranges` may be fetched from although they are not public."""
     container = _container(deployment, revision, spec, digest, default_image) | {
         "args": ["serve"],
         "ports": [
@@ -43,12 +48,18 @@ def serving_template(
     return {
         "metadata": {"labels": pod_labels(deployment, revision, "serve")},
         "spec": _pod_spec(deployment, revision, spec, container)
+        | _fetched_first(container, spec, digest, ranges)
         | {"terminationGracePeriodSeconds": _grace_seconds(spec.serving)},
     }
 
 
 def resolve_pod(
-    namespace: str, deployment: str, revision: str, spec: ModelDeploymentSpec, default_image: str
+    namespace: str,
+    deployment: str,
+    revision: str,
+    spec: ModelDeploymentSpec,
+    default_image: str,
+    ranges: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """The one-shot pod that checks a bundle and reports its digest in its termination message."""
     container = _container(deployment, revision, spec, spec.model.digest, default_image) | {"args": ["resolve"]}
@@ -61,12 +72,15 @@ def resolve_pod(
             "labels": pod_labels(deployment, revision, "resolve"),
         },
         "spec": _pod_spec(deployment, revision, spec, container)
+        | _fetched_first(container, spec, spec.model.digest, ranges)
         | {"restartPolicy": "Never", "activeDeadlineSeconds": 600, "terminationGracePeriodSeconds": 5},
     }
 
 
 def bundle_directory(uri: str) -> str:
     """Where the bundle lies inside the container."""
+    if sources.is_fetched(uri):
+        return labels.FETCHED_DIR
     scheme, _, rest = uri.partition("://")
     if scheme == "file":
         return rest
@@ -146,7 +160,7 @@ def _mounts(spec: ModelDeploymentSpec) -> list[dict[str, Any]]:
         {"name": "keys", "mountPath": labels.KEYS_MOUNT, "readOnly": True},
         {"name": "stable-profile", "mountPath": labels.STABLE_PROFILE_MOUNT, "readOnly": True},
     ]
-    if spec.model.uri.startswith("pvc://"):
+    if spec.model.uri.startswith("pvc://") or fetching.is_needed(spec):
         mounts.append({"name": "model", "mountPath": labels.MODEL_MOUNT, "readOnly": True})
     return mounts
 
@@ -163,7 +177,18 @@ def _volumes(deployment: str, revision: str, spec: ModelDeploymentSpec) -> list[
     if scheme == "pvc":
         claim = {"claimName": rest.partition("/")[0], "readOnly": True}
         volumes.append({"name": "model", "persistentVolumeClaim": claim})
+    if fetching.is_needed(spec):
+        volumes.extend(fetching.volumes(spec))
     return volumes
+
+
+def _fetched_first(
+    container: dict[str, Any], spec: ModelDeploymentSpec, digest: str | None, ranges: tuple[str, ...]
+) -> dict[str, Any]:
+    """The init container where the bundle is fetched; no field at all where it is mounted."""
+    if not fetching.is_needed(spec):
+        return {}
+    return {"initContainers": [fetching.container(container, spec, digest, ranges)]}
 
 
 def _pod_spec(deployment: str, revision: str, spec: ModelDeploymentSpec, container: dict[str, Any]) -> dict[str, Any]:

@@ -74,11 +74,13 @@ class Observer:
         poll_seconds: float = 1.0,
         prober: Prober | None = None,
         sources: CustomSources | None = None,
+        fetch_ranges: tuple[str, ...] = (),
     ) -> None:
         """`own_keys` tells of the key ring of a UID; without a prober no gateway is asked, and so with the sources."""
         self._kube, self._poller, self._held = kube, poller, held
         self._serving_image, self._own_keys, self._now = serving_image, own_keys, now
         self._poll_seconds, self._prober, self._sources = poll_seconds, prober, sources
+        self._fetch_ranges = fetch_ranges
         self._profiles = Profiles(poller)
 
     async def observe(self, key: Key) -> Observation | None:
@@ -154,6 +156,7 @@ class Observer:
             keys_applied=keys.applied,
             nonce=secrets.token_hex(16),
             poll_seconds=self._poll_seconds,
+            fetch_ranges=self._fetch_ranges,
         )
 
     async def _lists(self, key: Key) -> dict[str, list[Json] | None]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from serin_contract.addresses import IPNetwork
 from serin_operator.api.deployment import ModelDeploymentSpec, ModelDeploymentStatus
 from serin_operator.decide import gate_policies
 from serin_operator.decide.gate_policies import CustomPolicy
@@ -22,7 +23,6 @@ from serin_operator.observe import custom_fetch, custom_query
 from serin_operator.observe.background import Background
 from serin_operator.observe.custom_fetch import SourceError
 from serin_operator.observe.custom_query import Parameters, RefusedError
-from serin_operator.settings import IPNetwork
 
 log = logging.getLogger(__name__)
 

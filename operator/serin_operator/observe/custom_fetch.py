@@ -12,21 +12,13 @@ from typing import Any
 
 import aiohttp
 
+from serin_contract import addresses
+from serin_contract.addresses import IPNetwork
 from serin_operator.observe import sessions
 from serin_operator.observe.sessions import BODY_BYTES_MAX
-from serin_operator.settings import IPNetwork
-
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 REQUEST_SECONDS = 5.0
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
-
-_METADATA = tuple(
-    ipaddress.ip_network(text)
-    for text in ("100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32", "fd00:ec2::254/128", "fd20:ce::254/128")
-)
-"""Where clouds hand out credentials, beside the link-local addresses."""
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 class SourceError(Exception):
@@ -60,22 +52,9 @@ def _socket_factory(allowed: tuple[IPNetwork, ...]) -> aiohttp.SocketFactoryType
     return make
 
 
-def is_refused(address: IPAddress, allowed: tuple[IPNetwork, ...] = ()) -> bool:
+def is_refused(address: addresses.IPAddress, allowed: tuple[IPNetwork, ...] = ()) -> bool:
     """Whether it is the operator itself, its node or a source of credentials; addresses of the cluster are not."""
-    inner = _inner(address)
-    if any(inner in network for network in allowed if network.version == inner.version):
-        return False
-    special = inner.is_loopback or inner.is_link_local or inner.is_unspecified or inner.is_multicast
-    return special or any(inner in network for network in _METADATA if network.version == inner.version)
-
-
-def _inner(address: IPAddress) -> IPAddress:
-    """The IPv4 address that is meant by an IPv6 one, where one is."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return address
-    if address in _NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour or address
+    return addresses.is_special(address) and not addresses.is_within(address, allowed)
 
 
 async def document(

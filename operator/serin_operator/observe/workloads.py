@@ -39,7 +39,7 @@ def _pod(item: Mapping[str, Any]) -> SeenPod | None:
     purpose = marks.get(labels.PURPOSE_LABEL)
     if purpose not in ("serve", "resolve"):
         return None
-    container = _container(status)
+    container = _fetching(status) or _container(status)
     waiting = (container.get("state") or {}).get("waiting") or {}
     conditions = {entry["type"]: entry for entry in status.get("conditions") or ()}
     facts = PodFacts(
@@ -58,6 +58,16 @@ def _pod(item: Mapping[str, Any]) -> SeenPod | None:
         unschedulable=_unschedulable(conditions.get("PodScheduled", {})),
     )
     return SeenPod(facts, status.get("podIP"))
+
+
+def _fetching(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The status of the container that fetches the bundle, until it has ended well; nothing where there is none."""
+    for container in status.get("initContainerStatuses") or ():
+        ended = (container.get("state") or {}).get("terminated") or {}
+        if container["name"] == labels.FETCH_CONTAINER and ended.get("exitCode") != 0:
+            found: Mapping[str, Any] = container
+            return found
+    return {}
 
 
 def _container(status: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -307,3 +307,11 @@ def test_records_into_a_claim_of_the_users_own() -> None:
 def test_a_bound_of_nothing_for_the_records_is_refused() -> None:
     with pytest.raises(RenderError, match="mebibytes"):
         render("operator.record.enabled=true", "operator.record.mebibytes=0")
+
+
+def test_bundles_come_from_public_addresses_until_ranges_are_named(manifests: list[Json]) -> None:
+    assert "SERIN_ARTEFACT_RANGES" not in environment(manifests)
+    said = environment(render('artefacts.allowedRanges=["10.96.0.0/12","fd00::/8"]'))
+    assert said["SERIN_ARTEFACT_RANGES"] == "10.96.0.0/12,fd00::/8"
+    with pytest.raises(RenderError):
+        render('artefacts.allowedRanges=["minio"]')

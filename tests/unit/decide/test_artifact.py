@@ -8,17 +8,20 @@ import pytest
 from tests.support.builders import NOW, a_pod, a_record, observed, situated
 from tests.support.world import DIGEST, a_spec
 
-from serin_contract.startup import EXIT_REFUSED, ResolvedDigest, StartupFailure, StartupReason, encode
+from serin_contract.startup import EXIT_REFUSED, EXIT_UNAVAILABLE, ResolvedDigest, StartupFailure, StartupReason, encode
 from serin_operator.api.deployment import ModelDeploymentStatus, Phase, StableStatus
 from serin_operator.decide import artifact
 from serin_operator.decide.artifact import RETRY_SECONDS
 from serin_operator.decide.draft import Draft
-from serin_operator.decide.observation import ContainerEnd
+from serin_operator.decide.observation import ContainerEnd, OperatorFacts
 from serin_operator.decide.plan import Apply, Delete
 from serin_operator.decide.rollout import decide
 
 TARGET = situated().target
 MISSING = StartupFailure(StartupReason.BundleMissing, "there is no manifest.json")
+
+UNREACHED = StartupFailure(StartupReason.SourceUnavailable, "the source did not answer")
+DENIED = StartupFailure(StartupReason.SourceDenied, "the source refuses access")
 
 
 def _pod(end: ContainerEnd | None = None, **changes: Any) -> Any:
@@ -43,6 +46,8 @@ def _prepared(*pods: Any, **changes: Any) -> Draft:
         ("no node takes it", (_pod(unschedulable="0/3 nodes"),), "Pending", "Unschedulable"),
         ("it names a digest", (_pod(_end(ResolvedDigest(DIGEST))),), "Pending", "BundleResolved"),
         ("it refuses", (_pod(_end(MISSING, EXIT_REFUSED)),), "Failed", "BundleMissing"),
+        ("its source is down", (_pod(_end(UNREACHED, EXIT_UNAVAILABLE)),), "Failed", "SourceUnavailable"),
+        ("its source denies access", (_pod(_end(DENIED, EXIT_REFUSED)),), "Failed", "SourceDenied"),
         ("it ends well without a digest", (_pod(_end(None)),), "Failed", "BundleCheckFailed"),
         ("it crashes", (_pod(_end(None, 1)),), "Failed", "BundleCheckFailed"),
         (
@@ -115,3 +120,18 @@ def test_a_paused_deployment_begins_no_trial() -> None:
     draft = artifact.prepare(situated(a_spec(paused=True), revisions=(a_record(TARGET),)))
     assert draft.phase == Phase.Paused
     assert draft.candidate is None
+
+
+def test_pods_of_a_fetched_bundle_may_reach_what_the_operator_allows_when_the_revision_is_made() -> None:
+    allowed = OperatorFacts(
+        "serin-serving:1", "keys", keys_applied=True, nonce="0" * 32, fetch_ranges=("10.96.0.0/12",)
+    )
+    spec = a_spec(model={"uri": "s3://models/wine/1"})
+    target = situated(spec).target
+    (resolve,) = artifact.prepare(situated(spec, operator=allowed)).records
+    ended = a_pod("resolving", target, purpose="resolve", last_end=_end(ResolvedDigest(DIGEST)))
+    frozen = artifact.prepare(situated(spec, operator=allowed, pods=(ended,))).records[0]
+    assert isinstance(resolve, Apply)
+    assert isinstance(frozen, Apply)
+    for pod in (resolve.manifest["spec"], frozen.manifest["spec"]["template"]["spec"]):
+        assert {"name": "SERIN_FETCH_RANGES", "value": "10.96.0.0/12"} in pod["initContainers"][0]["env"]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.support.builders import NOW, a_candidate, a_pod, observed
 
-from serin_contract.startup import EXIT_REFUSED, StartupFailure, StartupReason, encode
+from serin_contract.startup import EXIT_REFUSED, EXIT_UNAVAILABLE, StartupFailure, StartupReason, encode
 from serin_operator.decide import availability
 from serin_operator.decide.availability import DIPS_MAX, NOT_READY_SECONDS_MAX, WARM_RESTARTS_MAX
 from serin_operator.decide.judge import GateReason
@@ -15,6 +15,8 @@ from serin_operator.decide.observation import ContainerEnd
 from serin_operator.decide.timestamps import text
 
 REFUSED = encode(StartupFailure(StartupReason.SelfTestFailed, "row 3 was answered 2 instead of 1")).decode()
+UNREACHED = encode(StartupFailure(StartupReason.SourceUnavailable, "models: the source answered with 503")).decode()
+DENIED = encode(StartupFailure(StartupReason.SourceDenied, "models: the source refuses access (status 403)")).decode()
 WARMING, RUNNING = a_candidate(step=-1), a_candidate(step=0)
 
 
@@ -49,6 +51,30 @@ def _judged(candidate: Any, *pods: Any, ready: int = 0) -> Any:
             "CandidateCrashed",
         ),
         ("a refusal fails at once", WARMING, a_pod(last_end=_end(EXIT_REFUSED, REFUSED)), 0, "Fail", "SelfTestFailed"),
+        (
+            "a store that is down is no fault of the candidate",
+            RUNNING,
+            a_pod(ready=False, last_end=_end(EXIT_UNAVAILABLE, UNREACHED), restarts=9),
+            1,
+            "Pass",
+            "CandidateReady",
+        ),
+        (
+            "nor while it warms up, however often",
+            WARMING,
+            a_pod(ready=False, last_end=_end(EXIT_UNAVAILABLE, UNREACHED), restarts=9),
+            0,
+            "NotYet",
+            "CandidateNotReady",
+        ),
+        (
+            "a source that denies access needs a person",
+            WARMING,
+            a_pod(last_end=_end(EXIT_REFUSED, DENIED)),
+            0,
+            "Fail",
+            "SourceDenied",
+        ),
         ("an end without error is none", RUNNING, a_pod(last_end=_end(0)), 1, "Pass", "CandidateReady"),
         (
             "an end before this trial is another trial's",
@@ -128,3 +154,10 @@ def test_what_a_server_refuses_for_is_a_reason_of_the_gate(reason: StartupReason
     refused = encode(StartupFailure(reason, "a sentence")).decode()
     gate = _judged(WARMING, a_pod(last_end=_end(EXIT_REFUSED, refused)))
     assert (gate.verdict, gate.reason) == ("Fail", GateReason(str(reason)))
+
+
+def test_while_a_store_is_down_the_gate_says_so_rather_than_that_the_kubelet_waits() -> None:
+    pod = a_pod(
+        ready=False, last_end=_end(EXIT_UNAVAILABLE, UNREACHED), waiting_reason="CrashLoopBackOff", waiting_message="5m"
+    )
+    assert _judged(WARMING, pod).message == "pod pod-1 waits for its bundle: models: the source answered with 503"

@@ -10,6 +10,7 @@ from tests.support.builders import observed, parsed
 from tests.support.world import DIGEST, a_spec
 
 from serin_contract import labels
+from serin_operator.apply import hardening
 from serin_operator.decide import manifests, templates
 from serin_operator.decide.routing import Split
 from serin_operator.decide.routing.gateway import GatewayRouting
@@ -210,3 +211,63 @@ def test_the_template_is_the_one_that_earlier_operators_froze() -> None:
     assert pod == again
     workload = manifests.workload(SEEN, "wine-2", pod, 2)
     assert workload["spec"]["template"] == pod, "a record's template reaches the Deployment untouched"
+
+
+# Bundles that are fetched.
+
+S3 = {"uri": "s3://models/wine/1", "credentials": {"secretName": "s3"}}
+RANGES = ("10.96.0.0/12",)
+
+
+def _pods(**changes: Any) -> list[dict[str, Any]]:
+    """The pod that resolves and one that serves."""
+    spec = parsed(a_spec(**changes))
+    resolve = templates.resolve_pod("shop", "wine", "wine-2", spec, "serin-serving:1", RANGES)
+    serve = templates.serving_template("wine", "wine-2", spec, DIGEST, "serin-serving:1", RANGES)
+    return [resolve["spec"], serve["spec"]]
+
+
+@pytest.mark.parametrize("uri", ["pvc://models/wine/1", "file:///bundles/wine"])
+def test_a_mounted_bundle_is_fetched_by_nobody(uri: str) -> None:
+    for pod in _pods(model={"uri": uri}):
+        assert "initContainers" not in pod
+        assert not any("emptyDir" in volume for volume in pod["volumes"])
+
+
+def test_a_fetched_bundle_is_there_before_the_server_starts_and_read_only_to_it() -> None:
+    for pod in _pods(model=S3):
+        (fetch,), (model,) = pod["initContainers"], pod["containers"]
+        assert (fetch["name"], fetch["args"], fetch["image"]) == ("fetch", ["fetch"], model["image"])
+        assert {"name": "SERIN_BUNDLE_DIR", "value": "/mnt/model/bundle"} in fetch["env"]
+        assert {"name": "SERIN_BUNDLE_DIR", "value": "/mnt/model/bundle"} in model["env"]
+        assert {"name": "model", "mountPath": "/mnt/model"} in fetch["volumeMounts"]
+        assert {"name": "model", "mountPath": "/mnt/model", "readOnly": True} in model["volumeMounts"]
+        assert {"name": "model", "emptyDir": {"sizeLimit": "17Gi"}} in pod["volumes"]
+
+
+def test_the_container_that_fetches_alone_has_the_credentials_and_has_nothing_else() -> None:
+    serving = {"env": [{"name": "MINE", "value": "1"}], "resources": {"limits": {"memory": "1Gi"}}}
+    for pod in _pods(model=S3, serving=serving):
+        (fetch,), (model,) = pod["initContainers"], pod["containers"]
+        assert [mount["name"] for mount in fetch["volumeMounts"]] == ["model", "credentials"]
+        assert "credentials" not in [mount["name"] for mount in model["volumeMounts"]]
+        assert "MINE" not in [variable["name"] for variable in fetch["env"]]
+        assert (fetch["securityContext"], fetch["resources"]) == (model["securityContext"], model["resources"])
+        assert {"name": "credentials", "secret": {"secretName": "s3", "defaultMode": 0o440}} in pod["volumes"]
+
+
+@pytest.mark.parametrize("pod", [0, 1])
+def test_a_pod_that_fetches_is_as_hardened_as_any(pod: int) -> None:
+    spec = _pods(model=S3)[pod] | {"terminationGracePeriodSeconds": 60}
+    manifest = {"kind": "Pod", "metadata": {"name": "p"}, "spec": spec}
+    assert hardening.objection(manifest) is None
+    del spec["initContainers"][0]["securityContext"]["capabilities"]
+    assert hardening.objection(manifest) is not None
+
+
+def test_the_digest_is_insisted_on_where_it_is_known() -> None:
+    pinned = {"name": "SERIN_BUNDLE_DIGEST", "value": DIGEST}
+    resolve, serve = _pods(model=S3)
+    assert pinned not in resolve["initContainers"][0]["env"]
+    assert pinned in serve["initContainers"][0]["env"]
+    assert pinned in _pods(model=S3 | {"digest": DIGEST})[0]["initContainers"][0]["env"]

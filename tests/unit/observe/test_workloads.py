@@ -29,6 +29,15 @@ def container(**state: Any) -> dict[str, Any]:
     return {"containerStatuses": [{"name": "sidecar", "restartCount": 9}, {"name": "model", **state}]}
 
 
+def fetch(**state: Any) -> dict[str, Any]:
+    """Beside a serving container that waits for it, and an init container that others put there."""
+    others = {"name": "mesh", "restartCount": 9, "state": {"terminated": ENDED}}
+    return {
+        "initContainerStatuses": [others, {"name": "fetch", **state}],
+        **container(restartCount=1, state={"waiting": {"reason": "PodInitializing"}}),
+    }
+
+
 @pytest.mark.parametrize(
     ("status", "facts"),
     [
@@ -47,6 +56,21 @@ def container(**state: Any) -> dict[str, Any]:
             container(state={"waiting": {"reason": "ErrImagePull", "message": "no such image"}}),
             {"waiting_reason": "ErrImagePull", "waiting_message": "no such image"},
             id="it waits for its image",
+        ),
+        pytest.param(
+            fetch(restartCount=2, state={"terminated": ENDED}),
+            {"last_end": END, "restarts": 2},
+            id="its bundle was not fetched",
+        ),
+        pytest.param(
+            fetch(state={"waiting": {"reason": "CrashLoopBackOff"}}, lastState={"terminated": ENDED}),
+            {"last_end": END, "waiting_reason": "CrashLoopBackOff"},
+            id="its bundle will be fetched again",
+        ),
+        pytest.param(
+            fetch(restartCount=2, state={"terminated": ENDED | {"exitCode": 0}}),
+            {"last_end": None, "restarts": 1, "waiting_reason": "PodInitializing"},
+            id="its bundle is there: what the fetch went through is past",
         ),
         pytest.param(
             {

@@ -74,6 +74,12 @@ def test_custom_gates_ask_nobody_by_default() -> None:
     assert (read.prometheus_url, read.custom_hosts, read.custom_ranges) == (None, frozenset(), ())
 
 
+def test_bundles_come_from_public_addresses_unless_the_operator_is_told_otherwise() -> None:
+    assert settings.read(NEEDED).artefact_ranges == ()
+    read = settings.read(NEEDED | {"SERIN_ARTEFACT_RANGES": "10.96.0.0/12, fd00::/8"})
+    assert [str(network) for network in read.artefact_ranges] == ["10.96.0.0/12", "fd00::/8"]
+
+
 def test_custom_gates_may_be_told_whom_to_ask() -> None:
     said = {
         "SERIN_PROMETHEUS_URL": "http://prometheus.monitoring.svc:9090/prom",
@@ -96,6 +102,7 @@ def test_custom_gates_may_be_told_whom_to_ask() -> None:
         ("SERIN_CUSTOM_HOSTS", "*.example.com"),
         ("SERIN_CUSTOM_RANGES", "127.0.0.1/8"),
         ("SERIN_CUSTOM_RANGES", "localhost"),
+        ("SERIN_ARTEFACT_RANGES", "10.0.0.1/8"),
     ],
 )
 def test_a_source_that_is_none_is_refused_with_an_example(name: str, value: str) -> None:

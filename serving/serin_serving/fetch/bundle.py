@@ -1,0 +1,106 @@
+"""From a source to a directory: the manifest first, then exactly the files that it names, then one rename."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path, PurePosixPath
+
+from serin_contract.bundle import FETCHED_BYTES_MAX, FETCHED_FILES_MAX, MANIFEST_BYTES_MAX, MANIFEST_FILE, Manifest
+from serin_contract.startup import StartupReason
+from serin_serving.bundle_files import check_size, read_bundle, read_manifest
+from serin_serving.errors import RefusedError
+from serin_serving.fetch.archive import Archive
+from serin_serving.fetch.connect import Clock
+from serin_serving.fetch.download import Downloads
+from serin_serving.fetch.source import Source
+
+_log = logging.getLogger(__name__)
+
+
+def is_there(directory: Path, pinned: str | None) -> bool:
+    """Whether an earlier run of this container has fetched the pinned bundle already."""
+    if pinned is None or not directory.is_dir():
+        return False
+    try:
+        read_bundle(directory, pinned, keep=())
+    except RefusedError:
+        return False
+    return True
+
+
+def fetch(source: Source, directory: Path, pinned: str | None, downloads: Downloads, clock: Clock) -> str:
+    """Fetch the bundle into the directory, whole or not at all; returns its digest.
+
+    Args:
+        source: where it lies.
+        directory: where it will be; its parent is written to on the way.
+        pinned: the digest that its manifest must have; None accepts any.
+        downloads: what fetches.
+        clock: the time that is left.
+
+    Raises:
+        RefusedError: what came is not the bundle, or nothing came.
+    """
+    building, packed = directory.with_name(".building"), directory.with_name(".archive")
+    for old in (building, directory):
+        shutil.rmtree(old, ignore_errors=True)
+    building.mkdir(parents=True)
+    try:
+        if source.is_archive:
+            downloads.whole(lambda: source.target(""), packed, FETCHED_BYTES_MAX)
+            digest = _unpack(packed, building, pinned, clock)
+        else:
+            digest = _file_by_file(source, building, pinned, downloads)
+        building.rename(directory)
+    finally:
+        packed.unlink(missing_ok=True)
+        shutil.rmtree(building, ignore_errors=True)
+    return digest
+
+
+def _file_by_file(source: Source, building: Path, pinned: str | None, downloads: Downloads) -> str:
+    _, _, data = downloads.small(lambda: source.target(MANIFEST_FILE), MANIFEST_BYTES_MAX)
+    digest, manifest = _judged(data, pinned)
+    for path, entry in sorted(manifest.files.items()):
+        downloads.file(lambda path=path: source.target(path), _place(building, path), entry)  # type: ignore[misc]
+        _log.info("fetched %s, %d bytes", path, entry.size)
+    (building / MANIFEST_FILE).write_bytes(data)
+    return digest
+
+
+def _unpack(packed: Path, building: Path, pinned: str | None, clock: Clock) -> str:
+    archive = Archive(packed, clock)
+    data = archive.manifest()
+    digest, manifest = _judged(data, pinned)
+    archive.unpack(manifest, lambda path: _place(building, path))
+    (building / MANIFEST_FILE).write_bytes(data)
+    return digest
+
+
+def _judged(data: bytes, pinned: str | None) -> tuple[str, Manifest]:
+    """The digest and the manifest, once it names no more than may be fetched."""
+    digest, manifest = read_manifest(data, pinned)
+    if len(manifest.files) > FETCHED_FILES_MAX:
+        raise _invalid(f"the manifest names {len(manifest.files)} files; at most {FETCHED_FILES_MAX} are fetched")
+    for path, entry in manifest.files.items():
+        check_size(path, entry)
+        if PurePosixPath(path).as_posix() != path or path == MANIFEST_FILE:
+            raise _invalid("the manifest names a file in a way that is not the plain one")
+    if sum(entry.size for entry in manifest.files.values()) > FETCHED_BYTES_MAX:
+        raise _invalid(f"the files of the manifest have more than {FETCHED_BYTES_MAX // 1024**3} GiB together")
+    return digest, manifest
+
+
+def _place(building: Path, path: str) -> Path:
+    """Where a file is written. read_manifest has refused paths that lead outside."""
+    place = building / path
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise _invalid("the manifest names one path as a file and as a directory") from error
+    return place
+
+
+def _invalid(message: str) -> RefusedError:
+    return RefusedError(StartupReason.BundleInvalid, message)
