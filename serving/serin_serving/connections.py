@@ -76,6 +76,11 @@ def protocol(connections: Connections) -> type[HttpToolsProtocol]:
     return KnownConnection
 
 
+def state_of(connection: Connection) -> dict[str, Connection]:
+    """The state of a request that came on it."""
+    return {_KEY: connection}
+
+
 def connection_of(state: dict[str, Connection]) -> Connection:
     """The connection in a request's state."""
     return state[_KEY]

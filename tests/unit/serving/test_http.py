@@ -120,8 +120,8 @@ REFUSED = {
         "extra_column",
     ),
     "a named input with a text": ({"inputs": named(alcohol=["dry"])}, 400, "no FP64", "type_error"),
-    "an input too few": ({"inputs": named()[1:]}, 400, "missing: alcohol", "missing_column"),
-    "an input twice": ({"inputs": [*named(), *named()[:1]]}, 400, "missing: none", "extra_column"),
+    "an input too few": ({"inputs": named()[1:]}, 400, "are missing: alcohol", "missing_column"),
+    "an input twice": ({"inputs": [*named(), *named()[:1]]}, 400, "comes twice", "extra_column"),
     "an input of two columns": (
         {"inputs": [{**named()[0], "shape": [1, 2]}, *named()[1:]]},
         400,
