@@ -10,7 +10,7 @@ GRPC_PORT = 8082
 """Open Inference Protocol v2 over gRPC, where it is asked for."""
 
 INFERENCE_PATH_PREFIX = "/v2"
-"""Open Inference Protocol v2: the only prefix that the operator's own route names."""
+"""Open Inference Protocol v2: what the operator's own route names, beside PREDICT_PATH."""
 
 PREDICT_PATH = "/v1/predict"
 """Rows and columns as people write them; the operator's own route names it beside the prefix."""

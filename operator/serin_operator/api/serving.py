@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from serin_operator.api.base import ApiModel
 from serin_operator.api.durations import Duration
@@ -103,6 +103,17 @@ class Serving(ApiModel):
             description=(
                 "When an ending pod is killed whatever it does; drain, longestRequest and five seconds by default, "
                 "and never shorter than the first two together."
+            )
+        ),
+    ] = None
+    grpc: Annotated[
+        bool | None,
+        # false says what absent says, and must not make another revision.
+        AfterValidator(lambda asked: asked or None),
+        Field(
+            description=(
+                "Speak the Open Inference Protocol by gRPC too, on a port of its own; absent or false, the pods "
+                "speak HTTP alone."
             )
         ),
     ] = None

@@ -43,3 +43,12 @@ def test_the_pod_ends_as_the_spec_says(
     assert given["SERIN_DRAIN_SECONDS"] == drain, sentence
     assert given.get("SERIN_LONGEST_REQUEST_SECONDS") == longest, sentence
     assert pod["terminationGracePeriodSeconds"] == grace, sentence
+
+
+def test_grpc_is_a_port_and_a_variable_where_it_is_asked_for_and_no_word_otherwise() -> None:
+    container = template(grpc=True)["spec"]["containers"][0]
+    assert {"name": "grpc", "containerPort": 8082, "protocol": "TCP"} in container["ports"]
+    assert {"name": "SERIN_GRPC_PORT", "value": "8082"} in container["env"]
+    assert templates.speaks_grpc(template(grpc=True))
+    assert template(grpc=False) == template()
+    assert not templates.speaks_grpc(template())
