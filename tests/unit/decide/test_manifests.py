@@ -6,10 +6,11 @@ import copy
 from typing import Any
 
 import pytest
-from tests.support.builders import observed, parsed
+from tests.support.builders import a_candidate, a_record, observed, parsed
 from tests.support.world import DIGEST, a_spec
 
 from serin_contract import labels
+from serin_operator.api.deployment import ModelDeploymentStatus
 from serin_operator.decide import manifests, templates
 from serin_operator.decide.routing import Split
 from serin_operator.decide.routing.gateway import GatewayRouting
@@ -110,6 +111,12 @@ def test_a_split_route_stamps_its_cohort_and_an_unsplit_one_removes_what_callers
         {"path": {"type": "PathPrefix", "value": "/v2"}},
         {"path": {"type": "Exact", "value": "/v1/predict"}},
     ], "what asks for inferences, and nothing else"
+
+
+GRPC_SEEN = observed(
+    revisions=(a_record("wine-1"), a_record("wine-2", spec=a_spec(serving={"grpc": True}))),
+    status=ModelDeploymentStatus(candidate=a_candidate("wine-2")),
+)
 
 
 def test_services_name_grpc_where_a_revisions_pods_speak_it() -> None:
