@@ -222,6 +222,13 @@ def test_a_message_above_the_limit_is_refused_before_it_counts(client: Client, g
     assert grpc_server.stats()["requests"] == before
 
 
+def test_metadata_above_the_limit_are_refused_before_they_count(client: Client, grpc_server: Running) -> None:
+    before = grpc_server.stats()["requests"]
+    refused = client.refusal("ModelInfer", request(), x_filler="a" * 20_000)
+    assert refused.code() == CODES.RESOURCE_EXHAUSTED
+    assert grpc_server.stats()["requests"] == before
+
+
 def test_a_small_message_that_unpacks_to_a_large_one_is_refused(grpc_server: Running) -> None:
     large = b"\0" * (64 * 1024 * 1024)
     assert len(gzip.compress(large)) < 1024 * 1024
