@@ -17,9 +17,11 @@ _OCTETS = b"application/octet-stream"
 
 def is_plain(scope: Scope, body: bytes) -> bool:
     """Whether a request for inference is JSON that asks for JSON, as nearly all are."""
-    return b'"binary_data' not in body and not any(
-        name in (_JSON_LENGTH, b"content-encoding") for name, _ in scope["headers"]
-    )
+    # A loop, since it is quicker than a generator and every request comes by here.
+    for name, _ in scope["headers"]:
+        if name == _JSON_LENGTH or name == b"content-encoding":
+            return False
+    return b'"binary_data' not in body
 
 
 async def infer_binary(server: Server, scope: Scope, visit: Visit, body: bytes) -> Answer:
