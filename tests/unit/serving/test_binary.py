@@ -153,6 +153,8 @@ REFUSED: dict[str, tuple[Any, tuple[bytes, ...], dict[str, str], str]] = {
         {"inputs": [tensor(b"\2" * 13, datatype="BOOL")]}, (b"\2" * 13,), {}, "no BOOL"),
     "a text whose length lies": (
         {"inputs": [tensor(b"\xff" * 52, datatype="BYTES")]}, (b"\xff" * 52,), {}, "do not fit its shape"),
+    "a byte behind the last text": (
+        {"inputs": [tensor(b"\0" * 53, datatype="BYTES")]}, (b"\0" * 53,), {}, "do not fit its shape"),
     "texts that are too few": (
         {"inputs": [tensor(b"\0" * 48, datatype="BYTES")]}, (b"\0" * 48,), {}, "do not fit its shape"),
     "texts that are no UTF-8": (
