@@ -6,8 +6,14 @@ INFERENCE_PORT = 8080
 STATS_PORT = 8081
 """Stats, metrics and probes. Never in a routed Service."""
 
+GRPC_PORT = 8082
+"""Open Inference Protocol v2 over gRPC, where it is asked for."""
+
 INFERENCE_PATH_PREFIX = "/v2"
-"""Open Inference Protocol v2: the only prefix that the operator's own route names."""
+"""Open Inference Protocol v2: what the operator's own route names, beside PREDICT_PATH."""
+
+PREDICT_PATH = "/v1/predict"
+"""Rows and columns as people write them; the operator's own route names it beside the prefix."""
 
 FEEDBACK_PATH = "/v1/feedback"
 STATS_PATH = "/serin/v1/stats"
@@ -16,6 +22,8 @@ ANNOUNCEMENT_PATH = "/serin/v1/announcement"
 MIRRORED_PATH = "/serin/v1/mirrored"
 ROWS_PATH = "/serin/v1/rows"
 METRICS_PATH = "/metrics"
+OPENAPI_PATH = "/openapi.json"
+DOCS_PATH = "/docs"
 LIVE_PATH = "/v2/health/live"
 READY_PATH = "/v2/health/ready"
 
@@ -33,6 +41,9 @@ PROBE_HEADER = "x-serin-probe"
 
 STICKINESS_HEADER = "x-serin-stickiness"
 """Set by the route where callers stay with their arm: what the server needs to draw a cookie."""
+
+JSON_LENGTH_HEADER = "inference-header-content-length"
+"""Of the Open Inference Protocol: how much of a body with binary tensors is JSON."""
 
 ANNOUNCEMENT_MAC_HEADER = "x-serin-announcement-mac"
 MIRRORED_MAC_HEADER = "x-serin-mirrored-mac"

@@ -32,6 +32,8 @@ ENV_SAMPLE_ROWS = "SERIN_SAMPLE_ROWS"
 ENV_MODEL_URI = "SERIN_MODEL_URI"
 ENV_FETCH_RANGES = "SERIN_FETCH_RANGES"
 """Address ranges between commas that bundles may be fetched from although they are not public."""
+ENV_GRPC_PORT = "SERIN_GRPC_PORT"
+"""Set only where gRPC is asked for."""
 
 MODEL_MOUNT = "/mnt/model"
 FETCHED_DIR = f"{MODEL_MOUNT}/bundle"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import functools
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -12,6 +12,8 @@ import orjson
 from serin_contract import http, ids, profile
 from serin_contract.announcements import ANNOUNCEMENT_BYTES_MAX
 from serin_contract.mirrored import MIRRORED_BYTES_MAX
+from serin_serving import openapi, spellings
+from serin_serving.about import about_server
 from serin_serving.announced import AnnouncementReason
 from serin_serving.connections import connection_of
 from serin_serving.errors import RequestError
@@ -29,6 +31,7 @@ _MIRRORED_MAC = http.MIRRORED_MAC_HEADER.encode()
 _ROWS_MAC = http.ROWS_MAC_HEADER.encode()
 _PREDICTION_ID = http.PREDICTION_ID_HEADER.encode()
 _MODELS = f"{http.INFERENCE_PATH_PREFIX}/models/"
+_VERSIONS = "/versions/"
 _VISIT = "serin.visit"
 ANNOUNCEMENTS_AT_ONCE = 16
 MIRRORED_AT_ONCE = 16
@@ -85,6 +88,8 @@ class App:
         return route
 
     def _not_found(self, path: str) -> str:
+        if path.startswith(f"{_MODELS}{self._server.name}{_VERSIONS}"):
+            return f"this pod serves one version of its model, {self._server.revision!r}"
         if path.startswith(_MODELS):
             return f"this server has one model, {self._server.name!r}, under {_MODELS}{self._server.name}"
         return "there is nothing under this path"
@@ -98,7 +103,7 @@ class CallersApp(App):
         if not _is_infer(scope):
             await super().__call__(scope, receive, send)
             return
-        visit = scope[_VISIT] = self._server.arrive(scope)
+        visit = scope[_VISIT] = self._server.arrive(scope, pinned=_VERSIONS in scope["path"])
         try:
             answer = await self._answer(scope, receive)
             self._server.answered(visit, answer.status, answer.malformed)
@@ -119,11 +124,17 @@ def inference_app(server: Server) -> App:
     """Port 8080: Open Inference Protocol v2 and feedback."""
 
     async def infer(scope: Scope, receive: Receive) -> Answer:
-        body, prediction_id = await server.infer(await server.bodies.read(scope, receive), scope[_VISIT])
+        asked = await server.bodies.read(scope, receive)
+        if not spellings.is_plain(scope, asked):
+            return await spellings.infer_binary(server, scope, scope[_VISIT], asked)
+        body, prediction_id = await server.infer(asked, scope[_VISIT])
         headers: Headers = []
         if 0 < len(prediction_id) <= ids.HEADER_CHARS_MAX:
             headers.append((_PREDICTION_ID, prediction_id.encode()))
         return Answer(200, body, headers)
+
+    async def predict(scope: Scope, receive: Receive) -> Answer:
+        return await spellings.predict(server, scope, scope[_VISIT], await server.bodies.read(scope, receive))
 
     async def feedback(scope: Scope, receive: Receive) -> Answer:
         receipt = server.take_labels(await server.bodies.read(scope, receive))
@@ -133,15 +144,22 @@ def inference_app(server: Server) -> App:
         return _ready(server, {"name": server.name})
 
     metadata = encode_metadata(server.name, server.revision, server.model.signature)
-    about = orjson.dumps({"name": "serin", "version": importlib.metadata.version("serin-operator"), "extensions": []})
+    about = orjson.dumps(msgspec.to_builtins(about_server()))
     model = f"{_MODELS}{server.name}"
+    version = f"{model}{_VERSIONS}{server.revision}"
+    of_model: dict[str, dict[str, Route]] = {
+        "/infer": {"POST": infer},
+        "": {"GET": _fixed(metadata)},
+        "/ready": {"GET": model_ready},
+    }
     return CallersApp(
         server,
         {
-            f"{model}/infer": {"POST": infer},
+            **{prefix + last: route for prefix in (model, version) for last, route in of_model.items()},
+            http.PREDICT_PATH: {"POST": predict},
+            http.OPENAPI_PATH: {"GET": _made(server, openapi.encode)},
+            http.DOCS_PATH: {"GET": _made(server, openapi.page)},
             http.FEEDBACK_PATH: {"POST": feedback},
-            model: {"GET": _fixed(metadata)},
-            f"{model}/ready": {"GET": model_ready},
             http.INFERENCE_PATH_PREFIX: {"GET": _fixed(about)},
             **_health(server),
         },
@@ -224,9 +242,21 @@ def _fixed(body: bytes) -> Route:
     return answer
 
 
+def _made(server: Server, make: Callable[[Server], Answer]) -> Route:
+    """An answer that is made when it is first asked for: few pods ever are."""
+    once = functools.cache(lambda: make(server))
+
+    async def answer(_scope: Scope, _receive: Receive) -> Answer:
+        return once()
+
+    return answer
+
+
 def _is_infer(scope: Scope) -> bool:
     path: str = scope["path"]
-    return path.endswith("/infer") and path.startswith(_MODELS) and scope["method"] == "POST"
+    if scope["method"] != "POST":
+        return False
+    return (path.endswith("/infer") and path.startswith(_MODELS)) or path == http.PREDICT_PATH
 
 
 def _only(scope: Scope, header: bytes) -> str:

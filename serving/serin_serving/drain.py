@@ -12,13 +12,16 @@ import logging
 import math
 import socket
 from collections.abc import Iterator
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import uvicorn
 
 from serin_serving.app import App, inference_app, stats_app
 from serin_serving.connections import protocol
 from serin_serving.server import Server
+
+if TYPE_CHECKING:
+    from serin_serving.grpc_service import GrpcListener
 
 STATS_SECONDS_MAX = 2
 """How long the last answers on the stats port may take: only the operator asks there."""
@@ -88,20 +91,24 @@ async def serve(
     stats: socket.socket,
     drain_seconds: float,
     longest_request_seconds: float,
+    grpc: GrpcListener | None = None,
 ) -> None:
-    """Answer on both sockets until the drain was asked for and is over, and the last answers are out."""
+    """Answer on both sockets, and by gRPC where that listens, until the drain is over and the last answers are out."""
     front = Listener(inference_app(server), longest_request_seconds, protocol(server.connections))
     back = Listener(stats_app(server), STATS_SECONDS_MAX)
     back_task = asyncio.create_task(back.serve(sockets=[stats]))
     front_task = asyncio.create_task(front.serve(sockets=[inference]))
     waiting = asyncio.create_task(drain.passed(drain_seconds))
-    _log.info(
-        "ready",
-        extra={"fields": {"inference_port": _port(inference), "stats_port": _port(stats)}},
-    )
+    ports = {"inference_port": _port(inference), "stats_port": _port(stats)}
+    if grpc is not None:
+        await grpc.start()
+        ports["grpc_port"] = grpc.port
+    _log.info("ready", extra={"fields": ports})
     # A listener that ends by itself is a fault; its exception must not wait for a signal.
     await asyncio.wait({waiting, front_task, back_task}, return_when=asyncio.FIRST_COMPLETED)
     front.should_exit = True
+    if grpc is not None:
+        await grpc.stop(longest_request_seconds)
     await front_task
     # Stats are answered to the very end, so that the last requests are counted by whoever polls.
     back.should_exit = True

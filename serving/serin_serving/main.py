@@ -13,13 +13,18 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from serin_contract import startup as reports
 from serin_contract.startup import EXIT_REFUSED, EXIT_UNAVAILABLE, ResolvedDigest, StartupFailure, StartupReason
 from serin_serving import log, settings
 from serin_serving.bundle_files import read_bundle
 from serin_serving.errors import RefusedError
+
+if TYPE_CHECKING:
+    from serin_serving.grpc_service import GrpcListener
+    from serin_serving.server import Server
+    from serin_serving.settings import Settings
 
 _log = logging.getLogger("serin_serving")
 
@@ -92,10 +97,19 @@ def serve(env: Mapping[str, str]) -> None:
         end = drain.Drain(server)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, end.ask)
-        await drain.serve(server, end, inference, stats, configured.drain_seconds, configured.longest_request_seconds)
+        seconds = configured.drain_seconds, configured.longest_request_seconds
+        await drain.serve(server, end, inference, stats, *seconds, _grpc(server, configured))
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run())
+
+
+def _grpc(server: Server, configured: Settings) -> GrpcListener | None:
+    if configured.grpc_port is None:
+        return None
+    from serin_serving.grpc_service import GrpcListener
+
+    return GrpcListener(server, configured.host, configured.grpc_port)
 
 
 def _parser() -> argparse.ArgumentParser:

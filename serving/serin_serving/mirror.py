@@ -39,6 +39,9 @@ REST_SECONDS = 1.0
 CONNECTIONS_MAX = 16
 CONNECTIONS_EACH_MAX = 4
 
+Body = bytes | Callable[[], bytes | None]
+"""A request as the protocol's JSON, or what makes that of it; None where JSON cannot say it."""
+
 _BYTES_PER_PREDICTION = 32
 _log = logging.getLogger(__name__)
 
@@ -61,9 +64,12 @@ class Drawn(msgspec.Struct, frozen=True):
 class Mirror:
     """Draws the sample, queues and sends it; made and used inside a running loop.
 
+    Whatever protocol a request came in, the candidate is sent the JSON of the Open Inference Protocol.
+
     Every request of the sample counts under the shadow's cohort as on any pod, sent or not, so that both arms
-    count over one sample; a body above BODY_BYTES_MAX is in no sample. The seconds are those from the whole body
-    to the model's answer, in both arms: the way to the caller is no part of them.
+    count over one sample; a body above BODY_BYTES_MAX is in no sample, and neither is one that JSON cannot say. The
+    seconds are those from the whole body to the model's answer, in both arms: the way to the caller is no part of
+    them.
     """
 
     def __init__(
@@ -105,12 +111,12 @@ class Mirror:
         self._end = self._loop.call_later(order.until - self._clock(), self._over, order)
         self._load.watch()
 
-    def answered(self, body: bytes, matrix: Matrix, answers: Answers, seconds: float) -> None:
+    def answered(self, body: Body, matrix: Matrix, answers: Answers, seconds: float) -> None:
         """Draw, or not, a request that was answered; the work is done after the answer is on its way."""
         if self._order is not None:
             self._loop.call_soon(self._take, body, matrix, answers, seconds)
 
-    def failed(self, body: bytes, error: Exception, seconds: float) -> None:
+    def failed(self, body: Body, error: Exception, seconds: float) -> None:
         """Draw, or not, a request for which the model failed; one that was refused, or found no room, is no trial."""
         if self._order is not None and (not isinstance(error, RequestError) or error.status == 500):
             self._loop.call_soon(self._take, body, None, None, seconds)
@@ -120,13 +126,14 @@ class Mirror:
             _log.info("the shadow traffic of %s is over: its time has passed", order.cohort)
             self.follow(None)
 
-    def _take(self, body: bytes, matrix: Matrix | None, answers: Answers | None, seconds: float) -> None:
+    def _take(self, asked: Body, matrix: Matrix | None, answers: Answers | None, seconds: float) -> None:
         order, now = self._order, self._clock()
         # Sampling needs no secret.
         if order is None or now >= order.until or random.random() * 100 >= order.percent:  # noqa: S311
             return
-        drawn = Drawn(order, body, [] if answers is None else answers.values, now)
-        if len(body) > BODY_BYTES_MAX:
+        body = asked if isinstance(asked, bytes) else asked()
+        drawn = Drawn(order, body or b"", [] if answers is None else answers.values, now)
+        if body is None or len(body) > BODY_BYTES_MAX:
             self._settle(drawn, taken=False)
             return
         self._counts.answered(order.cohort, 500 if answers is None else 200, seconds, now)

@@ -9,25 +9,31 @@ and false count as 1 and 0. The answer has `predict` and, where the model gives 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Collection
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from serin_contract.bundle import Signature
-from serin_contract.ids import ROWS_MAX
+from serin_contract.ids import ROWS_MAX, Prediction
 from serin_serving.errors import RequestError
 from serin_serving.layout import Layout, Matrix
 from serin_serving.model import Answers
 
 PREDICT = "predict"
 PROBABILITIES = "probabilities"
+PLATFORM = "serin_sklearn"
 
 _FLOATS = frozenset({"FP64", "FP32", "FP16"})
 _WHOLE = frozenset({"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"})
-_DATATYPES = _FLOATS | _WHOLE | {"BOOL", "BYTES"}
+DATATYPES = _FLOATS | _WHOLE | {"BOOL", "BYTES"}
+STRUCTURES_MAX = 1_000_000
+"""Lists and objects in one body: a nested tensor of all rows and hundreds of columns has fewer."""
 _ID_CHARS_MAX = 1024
+_NAME_CHARS_QUOTED = 64
 
 
 class InferRequest(msgspec.Struct, frozen=True):
@@ -39,6 +45,22 @@ class InferRequest(msgspec.Struct, frozen=True):
     """Shape [m, d] as the model is fed it."""
     probabilities: bool
     """Whether the caller wants them where there are any."""
+    predict: bool = True
+    """Whether the caller wants the class or value of each row."""
+    named: bool = False
+    """Whether the columns came by name, in any order."""
+    raw_outputs: frozenset[str] = frozenset()
+    """The outputs that the caller wants as binary tensors."""
+
+
+class Output(NamedTuple):
+    """One output tensor of an answer."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+    values: list[Prediction] | NDArray[np.float64]
+    """As many as the product of the shape."""
 
 
 def decode_infer(body: bytes, layout: Layout) -> InferRequest:
@@ -48,19 +70,47 @@ def decode_infer(body: bytes, layout: Layout) -> InferRequest:
         RequestError: it does not follow the protocol or the model's signature (400), or has too many rows
             (413). The sentence names the place and never quotes a value.
     """
+    return read_infer(load(body), layout)
+
+
+def load(body: bytes) -> object:
+    """The JSON of a request.
+
+    Raises:
+        RequestError: it is none, or holds so many lists and objects that they would take all memory.
+    """
+    # Each takes twenty times the two or three bytes that it is written in.
+    if len(body) > STRUCTURES_MAX and body.count(b"[") + body.count(b"{") > STRUCTURES_MAX:
+        raise RequestError(413, f"the body holds more than {STRUCTURES_MAX} lists and objects")
     try:
-        document = orjson.loads(body)
+        return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise RequestError(400, f"the body is not JSON: {error.msg} at character {error.pos}") from error
+
+
+def read_infer(document: object, layout: Layout) -> InferRequest:
+    """Read an inference request whose JSON, or what stands for it, was parsed.
+
+    Args:
+        document: the request; the `data` of an input may be an array of numbers of shape [n] too.
+        layout: of the model.
+
+    Raises:
+        RequestError: as `decode_infer` does.
+    """
     if not isinstance(document, dict):
         raise RequestError(400, "the body must be a JSON object with `inputs`")
     inputs = document.get("inputs")
     if not isinstance(inputs, list) or not inputs or not all(isinstance(item, dict) for item in inputs):
         raise RequestError(400, "`inputs` must be a list of at least one tensor", "shape")
+    wanted = _outputs(document.get("outputs"))
+    matrix, named = _matrix(inputs, layout)
     return InferRequest(
-        id=_request_id(document.get("id")),
-        matrix=_matrix(inputs, layout),
-        probabilities=_wants_probabilities(document.get("outputs")),
+        id=request_id(document.get("id")),
+        matrix=matrix,
+        probabilities=PROBABILITIES in wanted,
+        predict=PREDICT in wanted,
+        named=named,
     )
 
 
@@ -73,44 +123,67 @@ def encode_infer(
     prediction_id: str,
 ) -> bytes:
     """The answer as JSON; an empty prediction id is left out."""
-    rows = len(answers.values)
     outputs: list[dict[str, Any]] = [
-        {"name": PREDICT, "datatype": output_datatype(signature), "shape": [rows], "data": answers.values}
+        {"name": output.name, "datatype": output.datatype, "shape": output.shape, "data": output.values}
+        for output in outputs_of(request, answers, signature)
     ]
+    document = answer_document(name, revision, request.id, outputs, prediction_id)
+    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def outputs_of(request: InferRequest, answers: Answers, signature: Signature) -> list[Output]:
+    """The outputs that the request asks for and the model gives."""
+    outputs: list[Output] = []
+    if request.predict:
+        outputs.append(Output(PREDICT, output_datatype(signature), [len(answers.values)], answers.values))
     if request.probabilities and answers.probabilities is not None:
-        outputs.append(
-            {
-                "name": PROBABILITIES,
-                "datatype": "FP64",
-                "shape": list(answers.probabilities.shape),
-                "data": answers.probabilities.ravel(),
-            }
-        )
+        shape = list(answers.probabilities.shape)
+        outputs.append(Output(PROBABILITIES, "FP64", shape, answers.probabilities.ravel()))
+    return outputs
+
+
+def answer_document(
+    name: str, revision: str, request_id: str | None, outputs: list[dict[str, Any]], prediction_id: str
+) -> dict[str, Any]:
+    """The answer around its outputs; an id that there is not is left out."""
     document: dict[str, Any] = {"model_name": name, "model_version": revision}
-    if request.id is not None:
-        document["id"] = request.id
+    if request_id is not None:
+        document["id"] = request_id
     document["outputs"] = outputs
     if prediction_id:
         document["parameters"] = {"prediction_id": prediction_id}
-    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    return document
 
 
 def encode_metadata(name: str, revision: str, signature: Signature) -> bytes:
     """The model's metadata: its columns as inputs and what it answers."""
-    outputs = [{"name": PREDICT, "datatype": output_datatype(signature), "shape": [-1]}]
-    if signature.probabilities:
-        outputs.append({"name": PROBABILITIES, "datatype": "FP64", "shape": [-1, len(signature.classes)]})
+    inputs, outputs = tensors_of(signature)
     return orjson.dumps(
         {
             "name": name,
             "versions": [revision],
-            "platform": "serin_sklearn",
-            "inputs": [
-                {"name": column.name, "datatype": column.datatype, "shape": [-1, 1]} for column in signature.columns
-            ],
-            "outputs": outputs,
+            "platform": PLATFORM,
+            "inputs": [tensor._asdict() for tensor in inputs],
+            "outputs": [tensor._asdict() for tensor in outputs],
         }
     )
+
+
+class Tensor(NamedTuple):
+    """What the metadata say of one input or output."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+    """-1 stands for m, the number of rows."""
+
+
+def tensors_of(signature: Signature) -> tuple[list[Tensor], list[Tensor]]:
+    """The model's columns as inputs, and its outputs."""
+    outputs = [Tensor(PREDICT, output_datatype(signature), [-1])]
+    if signature.probabilities:
+        outputs.append(Tensor(PROBABILITIES, "FP64", [-1, len(signature.classes)]))
+    return [Tensor(column.name, column.datatype, [-1, 1]) for column in signature.columns], outputs
 
 
 def output_datatype(signature: Signature) -> str:
@@ -123,70 +196,87 @@ def output_datatype(signature: Signature) -> str:
     return "INT64" if kinds == {int} else "FP64"
 
 
-def _request_id(value: object) -> str | None:
+def request_id(value: object) -> str | None:
+    """The caller's own id.
+
+    Raises:
+        RequestError: it is not to be had.
+    """
     if value is None or (isinstance(value, str) and len(value) <= _ID_CHARS_MAX):
         return value
     raise RequestError(400, f"`id` must be a text of at most {_ID_CHARS_MAX} characters")
 
 
-def _wants_probabilities(outputs: object) -> bool:
+def _outputs(outputs: object) -> Collection[str]:
     if outputs is None or outputs == []:
-        return True
+        return (PREDICT, PROBABILITIES)
     if not isinstance(outputs, list) or not all(isinstance(output, dict) for output in outputs):
         raise RequestError(400, "`outputs` must be a list of objects with a name")
     names = [output.get("name") for output in outputs]
     if any(name not in (PREDICT, PROBABILITIES) for name in names):
         raise RequestError(400, f"`outputs` may name {PREDICT!r} and {PROBABILITIES!r}")
-    return PROBABILITIES in names
+    return names
 
 
-def _matrix(inputs: list[dict[str, Any]], layout: Layout) -> Matrix:
-    if len(inputs) == 1 and (layout.width == 1 or len(_shape(inputs[0])) == 2):
-        return _tensor(inputs[0], layout)
-    return _named(inputs, layout)
+def _matrix(inputs: list[dict[str, Any]], layout: Layout) -> tuple[Matrix, bool]:
+    """The rows, and whether their columns came by name."""
+    if len(inputs) == 1 and (layout.width == 1 or len(shape_of(inputs[0])) == 2):
+        return _tensor(inputs[0], layout), False
+    return _named(inputs, layout), True
 
 
 def _tensor(tensor: dict[str, Any], layout: Layout) -> Matrix:
-    name, shape, datatype = _label(tensor), _shape(tensor), _datatype(tensor)
+    name, shape, datatype = label_of(tensor), shape_of(tensor), datatype_of(tensor)
     rows, width = shape[0], math.prod(shape[1:])
-    if len(shape) > 2 or width != layout.width:
+    if width != layout.width:
         raise RequestError(400, f"input {name!r} has shape {shape}; this model takes [m, {layout.width}]", "shape")
-    _check_rows(rows)
+    check_rows(rows)
     data = tensor.get("data")
     if datatype == "BYTES" or layout.type == "object":
         return layout.from_rows(_nested(data, rows, width, name))
-    numbers = _numbers(data, datatype, name)
+    numbers = data if isinstance(data, np.ndarray) else _numbers(data, datatype, name)
     if numbers.size != rows * width or (numbers.ndim > 1 and numbers.shape != (rows, width)):
         raise _wrong_size(name)
     return layout.from_numbers(numbers.reshape(rows, width))
 
 
 def _named(inputs: list[dict[str, Any]], layout: Layout) -> Matrix:
-    by_name = {_label(tensor): tensor for tensor in inputs}
-    for name in by_name:
-        if name not in layout.names:
-            raise RequestError(
-                400,
-                f"this model has no input {name!r}; send one tensor [m, {layout.width}] or its columns",
-                "extra_column",
-            )
-    missing = [name for name in layout.names if name not in by_name]
-    if missing or len(by_name) != len(inputs):
-        sentence = f"inputs are missing or doubled; missing: {', '.join(missing[:5]) or 'none'}"
-        raise RequestError(400, sentence, "missing_column" if missing else "extra_column")
-    rows = _shape(inputs[0])[0]
-    _check_rows(rows)
+    by_name = {label_of(tensor): tensor for tensor in inputs}
+    check_names(by_name, layout)
+    if len(by_name) != len(inputs):
+        raise RequestError(400, "an input comes twice", "extra_column")
+    rows = shape_of(inputs[0])[0]
+    check_rows(rows)
     return layout.from_columns([_column(by_name[name], rows) for name in layout.names])
 
 
+def check_names(names: Collection[str], layout: Layout) -> None:
+    """Refuse names that are not the model's columns, each of them.
+
+    Raises:
+        RequestError: one is unknown or missing.
+    """
+    for name in names:
+        if name not in layout.names:
+            raise RequestError(
+                400,
+                f"this model has no input {name[:_NAME_CHARS_QUOTED]!r}; "
+                f"send one tensor [m, {layout.width}] or its columns",
+                "extra_column",
+            )
+    missing = [name for name in layout.names if name not in names]
+    if missing:
+        raise RequestError(400, f"inputs are missing: {', '.join(missing[:5])}", "missing_column")
+
+
 def _column(tensor: dict[str, Any], rows: int) -> list[object]:
-    name, shape, datatype = _label(tensor), _shape(tensor), _datatype(tensor)
+    name, shape, datatype = label_of(tensor), shape_of(tensor), datatype_of(tensor)
     if shape not in ([rows], [rows, 1]):
         raise RequestError(400, f"input {name!r} has shape {shape}; [{rows}] or [{rows}, 1] is expected", "shape")
     values = [row[0] for row in _nested(tensor.get("data"), rows, 1, name)]
     wanted = {"BYTES": (str,), "BOOL": (bool,)}.get(datatype, (int, float))
     if not all(value is None or isinstance(value, wanted) for value in values):
-        raise RequestError(400, f"input {name!r} holds a value that is no {datatype}", "type_error")
+        raise _wrong_type(name, datatype)
     return values
 
 
@@ -195,6 +285,7 @@ def _numbers(data: object, datatype: str, name: str) -> Matrix:
     if not isinstance(data, list):
         raise RequestError(400, f"input {name!r} has no list `data`", "shape")
     try:
+        _check_numbers(data, datatype, name)
         array = np.array(data)
         if array.dtype.kind == "O":
             array = _with_gaps(array)
@@ -205,8 +296,24 @@ def _numbers(data: object, datatype: str, name: str) -> Matrix:
     allowed = "b" if datatype == "BOOL" else "iub" if datatype in _WHOLE else "fiub"
     # A gap makes floats of whole numbers and booleans; the model's own type then decides.
     if array.dtype.kind not in allowed and not (array.dtype.kind == "f" and np.isnan(array).any()):
-        raise RequestError(400, f"input {name!r} holds a value that is no {datatype}", "type_error")
+        raise _wrong_type(name, datatype)
     return array
+
+
+def _check_numbers(data: list[Any], datatype: str, name: str) -> None:
+    """Refuse texts among numbers, and lists deeper than two, before NumPy sees them.
+
+    It would make room for the longest text in every place. A sum is the quickest look at every element and stops at
+    the first that is no number, which may still be a missing value.
+    """
+    for row in data if isinstance(data[0] if data else None, list) else (data,):
+        try:
+            sum(row)
+        except TypeError:
+            if isinstance(row, str) or any(isinstance(value, str) for value in row):
+                raise _wrong_type(name, datatype) from None
+            if isinstance(row, list) and any(isinstance(value, list) for value in row):
+                raise _wrong_size(name) from None
 
 
 def _with_gaps(array: Matrix) -> Matrix:
@@ -219,6 +326,8 @@ def _with_gaps(array: Matrix) -> Matrix:
 
 def _nested(data: object, rows: int, width: int, name: str) -> list[list[object]]:
     """The data as m lists of d values, from flat or nested lists."""
+    if isinstance(data, np.ndarray):
+        data = data.tolist()
     if not isinstance(data, list):
         raise RequestError(400, f"input {name!r} has no list `data`", "shape")
     if len(data) == rows and all(isinstance(row, list) and len(row) == width for row in data):
@@ -228,32 +337,59 @@ def _nested(data: object, rows: int, width: int, name: str) -> list[list[object]
     return [data[start : start + width] for start in range(0, len(data), width)]
 
 
+def _wrong_type(name: str, datatype: str) -> RequestError:
+    return RequestError(400, f"input {name!r} holds a value that is no {datatype}", "type_error")
+
+
 def _wrong_size(name: str) -> RequestError:
     return RequestError(400, f"the data of input {name!r} do not fit its shape", "shape")
 
 
-def _label(tensor: dict[str, Any]) -> str:
+def label_of(tensor: dict[str, Any]) -> str:
+    """The name of an input.
+
+    Raises:
+        RequestError: it is not to be had.
+    """
     name = tensor.get("name")
     if isinstance(name, str) and 0 < len(name) <= _ID_CHARS_MAX:
         return name
     raise RequestError(400, "every input needs a name")
 
 
-def _shape(tensor: dict[str, Any]) -> list[int]:
+def shape_of(tensor: dict[str, Any]) -> list[int]:
+    """The shape of an input: [m] or [m, d].
+
+    Raises:
+        RequestError: it is not to be had.
+    """
     shape = tensor.get("shape")
-    if isinstance(shape, list) and shape and all(type(size) is int and size >= 0 for size in shape):
+    # The length first: the product of a long shape would take minutes.
+    if isinstance(shape, list) and 0 < len(shape) <= 2 and all(type(size) is int and size >= 0 for size in shape):
         return shape
-    raise RequestError(400, f"input {_label(tensor)!r} needs a shape of whole numbers", "shape")
+    raise RequestError(400, f"input {label_of(tensor)!r} needs a shape of one or two whole numbers", "shape")
 
 
-def _datatype(tensor: dict[str, Any]) -> str:
+def datatype_of(tensor: dict[str, Any]) -> str:
+    """The datatype of an input.
+
+    Raises:
+        RequestError: it is not to be had.
+    """
     datatype = tensor.get("datatype")
-    if isinstance(datatype, str) and datatype in _DATATYPES:
+    if isinstance(datatype, str) and datatype in DATATYPES:
         return datatype
-    raise RequestError(400, f"input {_label(tensor)!r} needs a datatype: {', '.join(sorted(_DATATYPES))}", "type_error")
+    raise RequestError(
+        400, f"input {label_of(tensor)!r} needs a datatype: {', '.join(sorted(DATATYPES))}", "type_error"
+    )
 
 
-def _check_rows(rows: int) -> None:
+def check_rows(rows: int) -> None:
+    """Refuse no rows, and more than an id may name.
+
+    Raises:
+        RequestError: it is not to be had.
+    """
     if rows == 0:
         raise RequestError(400, "a request has at least one row", "shape")
     if rows > ROWS_MAX:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import logging
 import secrets
 import time
@@ -29,6 +31,7 @@ from serin_serving.mirror import Mirror
 from serin_serving.model import Answers
 from serin_serving.oip import InferRequest, decode_infer, encode_infer
 from serin_serving.recent import Recent
+from serin_serving.respelling import infer_body
 from serin_serving.sampled import Sample
 from serin_serving.settings import Settings
 from serin_serving.shadow import Shadow
@@ -82,18 +85,38 @@ class Server:
             self._mirror.failed(body, error, time.perf_counter() - began)
             raise
         self._mirror.answered(body, request.matrix, answers, time.perf_counter() - began)
+        prediction_id = self._identify(request.matrix, answers, visit)
+        signature = self.model.signature
+        return encode_infer(self.name, self.revision, request, answers, signature, prediction_id), prediction_id
+
+    async def answer(self, request: InferRequest, visit: Visit) -> tuple[Answers, str]:
+        """Answer rows that came otherwise than as the JSON of the protocol: the answers and the prediction id.
+
+        Raises:
+            RequestError: they cannot be answered.
+        """
+        began, body = time.perf_counter(), functools.partial(infer_body, request, self.model.layout)
+        try:
+            answers = await self._submit(request)
+        except Exception as error:
+            self._mirror.failed(body, error, time.perf_counter() - began)
+            raise
+        self._mirror.answered(body, request.matrix, answers, time.perf_counter() - began)
+        return answers, self._identify(request.matrix, answers, visit)
+
+    def _identify(self, matrix: Matrix, answers: Answers, visit: Visit) -> str:
+        """Count the rows of an answered request and sign its id."""
         now = time.time()
         weight = 1.0 if visit.counted else 0.0
         prediction_id = ids.sign(self.ring(), self.revision, visit.cohort, int(now), answers.values, weight)
         if len(prediction_id) > ids.ID_CHARS_MAX:
             prediction_id = ""
         if visit.counted:
-            self._counts.predicted(visit.cohort, request.matrix, answers, now)
+            self._counts.predicted(visit.cohort, matrix, answers, now)
             if self._sample is not None:
-                self._sample.take(visit.cohort, request.matrix)
+                self._sample.take(visit.cohort, matrix)
         self.metrics.rows.inc(len(answers.values))
-        signature = self.model.signature
-        return encode_infer(self.name, self.revision, request, answers, signature, prediction_id), prediction_id
+        return prediction_id
 
     async def mirrored(self, body: bytes, mac: str) -> None:
         """Answer one request of the shadow traffic for nobody, and compare.
@@ -103,9 +126,9 @@ class Server:
         """
         await self._shadow.take(body, mac, self.ring())
 
-    def arrive(self, scope: Scope) -> Visit:
-        """Begin one inference request."""
-        return self.visits.arrive(scope, self.ring())
+    def arrive(self, scope: Scope, *, pinned: bool = False) -> Visit:
+        """Begin one inference request; `pinned` is one whose caller chose the revision."""
+        return self.visits.arrive(scope, self.ring(), pinned=pinned)
 
     def answered(self, visit: Visit, status: int, malformed: MalformedReason) -> None:
         """Count one inference request by its outcome; what was malformed matters where it was refused."""
@@ -201,9 +224,12 @@ class Server:
 
     async def _predict(self, body: bytes) -> tuple[InferRequest, Answers]:
         request = decode_infer(body, self.model.layout)
+        return request, await self._submit(request)
+
+    def _submit(self, request: InferRequest) -> asyncio.Future[Answers]:
         # Where the model takes no gaps such a row would fail the whole call; alone it fails itself only.
         alone = not self.model.takes_gaps and self.model.layout.has_gaps(request.matrix)
-        return request, await self._batcher.submit(request.matrix, alone=alone)
+        return self._batcher.submit(request.matrix, alone=alone)
 
     async def _predict_rows(self, body: bytes) -> tuple[Matrix, Answers]:
         request, answers = await self._predict(body)

@@ -43,6 +43,8 @@ class Settings(msgspec.Struct, frozen=True):
     inference_port: int = http.INFERENCE_PORT
     """0 takes a free port; the log line of the start names it."""
     stats_port: int = http.STATS_PORT
+    grpc_port: int | None = None
+    """None: no gRPC. 0 takes a free port too."""
     host: str = ""
     """Empty listens on every address of the pod, IPv6 as well as IPv4."""
 
@@ -77,6 +79,7 @@ def from_env(env: Mapping[str, str]) -> Settings:
         sample_rows=_sample_rows(env),
         inference_port=_port(env, ENV_INFERENCE_PORT, http.INFERENCE_PORT),
         stats_port=_port(env, ENV_STATS_PORT, http.STATS_PORT),
+        grpc_port=_port(env, labels.ENV_GRPC_PORT, 0) if env.get(labels.ENV_GRPC_PORT) else None,
         host=env.get(ENV_HOST, ""),
     )
 

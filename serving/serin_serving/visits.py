@@ -119,8 +119,15 @@ class Visits:
         """Answered since the start."""
         self.in_flight = 0
 
-    def arrive(self, scope: Scope, ring: KeyRing) -> Visit:
-        """Begin a visit; the cohort in force now is the one it counts in."""
+    def arrive(self, scope: Scope, ring: KeyRing, *, pinned: bool = False) -> Visit:
+        """Begin a visit; the cohort in force now is the one it counts in.
+
+        Args:
+            scope: of ASGI, or its headers and state alone.
+            ring: the keys in use.
+            pinned: whether the caller names the revision that is to answer. Then no split chose it, and the request
+                counts in no cohort.
+        """
         cohorts: list[bytes] = []
         stickinesses: list[bytes] = []
         cookies: list[bytes] = []
@@ -131,7 +138,7 @@ class Visits:
                 stickinesses.append(value)
             elif name == b"cookie":
                 cookies.append(value)
-        cohort = self._announcements.cohort_of(valid_cohort(cohorts))
+        cohort = "" if pinned else self._announcements.cohort_of(valid_cohort(cohorts))
         visit = Visit(time.perf_counter(), cohort, connection_of(scope["state"]))
         stickiness = _stickiness_of(stickinesses)
         if stickiness is not None:

@@ -65,15 +65,20 @@ def a_pod(name: str = "pod-1", revision: str = "wine-2", **changes: Any) -> PodF
 
 
 def a_record(
-    name: str = "wine-2", *, verdict: str | None = None, age_seconds: float = 0.0, **changes: Any
+    name: str = "wine-2",
+    *,
+    verdict: str | None = None,
+    age_seconds: float = 0.0,
+    spec: dict[str, Any] | None = None,
+    **changes: Any,
 ) -> RevisionFacts:
     """A revision whose status was written that long ago."""
-    spec = parsed()
+    asked = parsed(spec)
     frozen = ModelRevisionSpec(
         deployment="wine",
         identity=name.rpartition("-")[2],
-        model=RevisionModel(uri=spec.model.uri, digest=DIGEST),
-        template=templates.serving_template("wine", name, spec, DIGEST, "serin-serving:1"),
+        model=RevisionModel(uri=asked.model.uri, digest=DIGEST),
+        template=templates.serving_template("wine", name, asked, DIGEST, "serin-serving:1"),
     )
     status = ModelRevisionStatus.model_validate({"verdict": verdict, "updatedAt": changes.pop("updated_at", None)})
     return RevisionFacts(name, f"uid-{name}", NOW - age_seconds, frozen, status)

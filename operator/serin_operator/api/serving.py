@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from serin_operator.api.base import ApiModel
 from serin_operator.api.durations import Duration
@@ -115,6 +115,17 @@ class Serving(ApiModel):
                 "Rows of a trial's or a watch's requests that each pod keeps in memory, for `serin drift --pods`; none "
                 "by default. They are given to nobody who has no key of the deployment."
             ),
+        ),
+    ] = None
+    grpc: Annotated[
+        bool | None,
+        # false says what absent says, and must not make another revision.
+        AfterValidator(lambda asked: asked or None),
+        Field(
+            description=(
+                "Speak the Open Inference Protocol by gRPC too, on a port of its own; absent or false, the pods "
+                "speak HTTP alone."
+            )
         ),
     ] = None
     image: Annotated[

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from serin_contract import http, labels
 from serin_operator.api.revision import ModelRevisionSpec
-from serin_operator.decide import identity
+from serin_operator.decide import identity, templates
 from serin_operator.decide.observation import Observation
 from serin_operator.decide.plan import SetWeights
 
@@ -205,19 +205,27 @@ def _service(seen: Observation, name: str, selected: str | None, revision: str |
             "metadata": {"name": name},
             "spec": {
                 "selector": serving_selector(seen.name, selected),
-                "ports": [
-                    {
-                        "name": "http",
-                        "port": http.INFERENCE_PORT,
-                        "targetPort": "http",
-                        "protocol": "TCP",
-                        "appProtocol": "http",
-                    }
-                ],
+                "ports": _ports(seen, [selected] if selected is not None else _arms(seen)),
             },
         },
         revision,
     )
+
+
+def _ports(seen: Observation, revisions: Sequence[str]) -> list[dict[str, Any]]:
+    """HTTP, and gRPC where pods of one of the revisions speak it; the others have no endpoint on that port."""
+    ports = [("http", http.INFERENCE_PORT, "http")]
+    if any(templates.speaks_grpc(record.spec.template) for record in map(seen.revision, revisions) if record):
+        ports.append((templates.GRPC_PORT_NAME, http.GRPC_PORT, "kubernetes.io/h2c"))
+    return [
+        {"name": name, "port": port, "targetPort": name, "protocol": "TCP", "appProtocol": protocol}
+        for name, port, protocol in ports
+    ]
+
+
+def _arms(seen: Observation) -> list[str]:
+    arms = (seen.status.stable, seen.status.candidate)
+    return [arm.revision for arm in arms if arm is not None]
 
 
 def serving_selector(deployment: str, revision: str | None) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from serin_contract import http, labels, sources
@@ -10,6 +11,7 @@ from serin_operator.api.deployment import ModelDeploymentSpec, Serving
 from serin_operator.decide import fetching, identity
 
 USER_ID = 65532
+GRPC_PORT_NAME = "grpc"
 GRACE_MARGIN_SECONDS = 5
 """From the end of the longest request to the kill: to close what is open and write the last lines."""
 
@@ -35,10 +37,7 @@ def serving_template(
     """The pod template of a revision's Deployment; `ranges` may be fetched from although they are not public."""
     container = _container(deployment, revision, spec, digest, default_image) | {
         "args": ["serve"],
-        "ports": [
-            {"name": "http", "containerPort": http.INFERENCE_PORT, "protocol": "TCP"},
-            {"name": "stats", "containerPort": http.STATS_PORT, "protocol": "TCP"},
-        ],
+        "ports": _ports(spec.serving),
         # A model may load for minutes, so liveness is asked only once it was ready.
         "startupProbe": _probe(http.READY_PATH, period_seconds=1, failures=600),
         # Three slow answers, so that a node short of processor time is not taken for a candidate's fault.
@@ -51,6 +50,15 @@ def serving_template(
         | _fetched_first(container, spec, digest, ranges)
         | {"terminationGracePeriodSeconds": _grace_seconds(spec.serving)},
     }
+
+
+def speaks_grpc(template: Mapping[str, Any]) -> bool:
+    """Whether the pods of this template have a port for gRPC."""
+    return any(
+        port.get("name") == GRPC_PORT_NAME
+        for container in (template.get("spec") or {}).get("containers") or ()
+        for port in container.get("ports") or ()
+    )
 
 
 def resolve_pod(
@@ -125,6 +133,8 @@ def _environment(deployment: str, revision: str, spec: ModelDeploymentSpec, dige
         own[labels.ENV_LONGEST_REQUEST_SECONDS] = str(_longest_request_seconds(spec.serving))
     if spec.serving and spec.serving.sample_rows:
         own[labels.ENV_SAMPLE_ROWS] = str(spec.serving.sample_rows)
+    if _asks_grpc(spec.serving):
+        own[labels.ENV_GRPC_PORT] = str(http.GRPC_PORT)
     if digest is not None:
         own[labels.ENV_BUNDLE_DIGEST] = digest
     asked = spec.serving.env if spec.serving and spec.serving.env else ()
@@ -136,6 +146,17 @@ def _environment(deployment: str, revision: str, spec: ModelDeploymentSpec, dige
         *({"name": name, "value": value} for name, value in own.items()),
         *({"name": variable.name, "value": variable.value} for variable in asked),
     ]
+
+
+def _asks_grpc(serving: Serving | None) -> bool:
+    return serving is not None and bool(serving.grpc)
+
+
+def _ports(serving: Serving | None) -> list[dict[str, Any]]:
+    named = {"http": http.INFERENCE_PORT, "stats": http.STATS_PORT}
+    if _asks_grpc(serving):
+        named[GRPC_PORT_NAME] = http.GRPC_PORT
+    return [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in named.items()]
 
 
 def _drain_seconds(serving: Serving | None) -> int:

@@ -70,10 +70,8 @@ def test_the_probes_rule_leads_to_the_candidate_alone_and_sets_no_cohort() -> No
     assert len(bytes.fromhex(candidate.probe)) == 16
     rule = next(rule for rule in world.live["HTTPRoute/wine"]["spec"]["rules"] if "headers" in rule["matches"][0])
     assert rule["matches"] == [
-        {
-            "path": {"type": "PathPrefix", "value": "/v2"},
-            "headers": [{"type": "Exact", "name": "x-serin-probe", "value": candidate.probe}],
-        }
+        {"path": path, "headers": [{"type": "Exact", "name": "x-serin-probe", "value": candidate.probe}]}
+        for path in ({"type": "PathPrefix", "value": "/v2"}, {"type": "Exact", "value": "/v1/predict"})
     ]
     assert rule["backendRefs"] == [{"name": candidate.revision, "port": 8080, "weight": 100}]
     assert rule["filters"][0]["requestHeaderModifier"] == {"remove": ["x-serin-cohort", "x-serin-probe"]}

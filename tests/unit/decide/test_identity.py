@@ -30,6 +30,7 @@ def serving(**changes: Any) -> dict[str, Any]:
         ("a longer drain", serving(drain="9s")),
         ("a longer request to wait for", serving(longestRequest="9s")),
         ("rows to keep", serving(sampleRows=100)),
+        ("gRPC", serving(grpc=True)),
         ("a node selector", serving(nodeSelector={"disk": "ssd"})),
         ("a toleration", serving(tolerations=[{"key": "gpu", "operator": "Exists"}])),
         ("a pull secret", serving(imagePullSecrets=[{"name": "registry"}])),
@@ -43,6 +44,7 @@ def test_what_shapes_the_pods_makes_another_revision(sentence: str, spec: dict[s
     ("sentence", "spec"),
     [
         ("more replicas", serving(replicas=9)),
+        ("no gRPC, in words", serving(grpc=False)),
         ("an autoscaler instead", a_spec(serving={"autoscaling": {"maxReplicas": 9}})),
         ("no serving at all, where it only said how many", {k: v for k, v in a_spec().items() if k != "serving"}),
         ("another Gateway", a_spec(traffic={"parentRefs": [{"name": "other"}]})),

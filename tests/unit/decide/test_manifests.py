@@ -6,10 +6,11 @@ import copy
 from typing import Any
 
 import pytest
-from tests.support.builders import observed, parsed
+from tests.support.builders import a_candidate, a_record, observed, parsed
 from tests.support.world import DIGEST, a_spec
 
 from serin_contract import labels
+from serin_operator.api.deployment import ModelDeploymentStatus
 from serin_operator.apply import hardening
 from serin_operator.decide import manifests, templates
 from serin_operator.decide.routing import Split
@@ -107,7 +108,33 @@ def test_a_split_route_stamps_its_cohort_and_an_unsplit_one_removes_what_callers
     whole = GatewayRouting(SEEN, parsed()).manifest(Split("wine-1"))["spec"]["rules"][0]
     assert whole["filters"][0]["requestHeaderModifier"] == {"remove": ["x-serin-cohort"]}
     assert all(ref["port"] == 8080 for ref in split["backendRefs"]), "the stats port is never routed"
-    assert split["matches"] == [{"path": {"type": "PathPrefix", "value": "/v2"}}]
+    assert split["matches"] == [
+        {"path": {"type": "PathPrefix", "value": "/v2"}},
+        {"path": {"type": "Exact", "value": "/v1/predict"}},
+    ], "what asks for inferences, and nothing else"
+
+
+GRPC_SEEN = observed(
+    revisions=(a_record("wine-1"), a_record("wine-2", spec=a_spec(serving={"grpc": True}))),
+    status=ModelDeploymentStatus(candidate=a_candidate("wine-2")),
+)
+
+
+def test_services_name_grpc_where_a_revisions_pods_speak_it() -> None:
+    spoken = [
+        (pods, [port["name"] for port in service["spec"]["ports"]])
+        for pods in ("wine-1", "wine-2")
+        for service in (manifests.revision_service(GRPC_SEEN, pods), manifests.apex_service(GRPC_SEEN, pods))
+    ]
+    assert spoken == [("wine-1", ["http"])] * 2 + [("wine-2", ["http", "grpc"])] * 2
+    both = manifests.apex_service(GRPC_SEEN, None)["spec"]["ports"]
+    assert both[1] == {
+        "name": "grpc",
+        "port": 8082,
+        "targetPort": "grpc",
+        "protocol": "TCP",
+        "appProtocol": "kubernetes.io/h2c",
+    }
 
 
 def test_pods_disturb_at_most_one_of_themselves_and_selectors_are_those_of_the_pods() -> None:

@@ -53,3 +53,12 @@ def test_rows_are_kept_only_where_the_spec_says_so(sentence: str, serving: dict[
     env = template(**serving)["spec"]["containers"][0]["env"]
     given = {variable["name"]: variable.get("value") for variable in env}
     assert given.get("SERIN_SAMPLE_ROWS") == rows, sentence
+
+
+def test_grpc_is_a_port_and_a_variable_where_it_is_asked_for_and_no_word_otherwise() -> None:
+    container = template(grpc=True)["spec"]["containers"][0]
+    assert {"name": "grpc", "containerPort": 8082, "protocol": "TCP"} in container["ports"]
+    assert {"name": "SERIN_GRPC_PORT", "value": "8082"} in container["env"]
+    assert templates.speaks_grpc(template(grpc=True))
+    assert template(grpc=False) == template()
+    assert not templates.speaks_grpc(template())

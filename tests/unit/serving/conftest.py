@@ -57,6 +57,12 @@ def regressor_server(cases: dict[str, Case], keys_file: Path) -> Iterator[Runnin
         yield running
 
 
+@pytest.fixture(scope="session")
+def grpc_server(wine: Case, keys_file: Path) -> Iterator[Running]:
+    with run(wine, keys_file, grpc_port=0) as running:
+        yield running
+
+
 @pytest.fixture
 def now() -> float:
     return time.time()

@@ -61,6 +61,7 @@ class Running:
     case: Case
     inference_port: int
     stats_port: int
+    grpc_port: int | None = None
     cohorts: int = field(default=0)
     announced: int = field(default=0)
     drain: Callable[[], object] = field(default=lambda: None)
@@ -128,20 +129,27 @@ def run(case: Case, keys_file: Path, **changes: Any) -> Iterator[Running]:
     configured = settings(case, keys_file, **changes)
     loaded = startup.load(configured)
     inference, stats = drain.listen("127.0.0.1", 0), drain.listen("127.0.0.1", 0)
-    started: Future[tuple[asyncio.AbstractEventLoop, drain.Drain]] = Future()
+    started: Future[tuple[asyncio.AbstractEventLoop, drain.Drain, int | None]] = Future()
 
     async def main() -> None:
         server = Server(configured, loaded, Keys(keys_file, time.monotonic()))
         end = drain.Drain(server)
-        started.set_result((asyncio.get_running_loop(), end))
-        await drain.serve(server, end, inference, stats, configured.drain_seconds, configured.longest_request_seconds)
+        grpc = None
+        if configured.grpc_port is not None:
+            # Loaded by the servers that speak it alone, as in the program.
+            from serin_serving.grpc_service import GrpcListener
+
+            grpc = GrpcListener(server, configured.host, configured.grpc_port)
+        started.set_result((asyncio.get_running_loop(), end, grpc and grpc.port))
+        seconds = configured.drain_seconds, configured.longest_request_seconds
+        await drain.serve(server, end, inference, stats, *seconds, grpc)
 
     thread = threading.Thread(target=lambda: asyncio.run(main()))
     thread.start()
-    loop, end = started.result(timeout=10)
+    loop, end, grpc_port = started.result(timeout=10)
     try:
         ports = inference.getsockname()[1], stats.getsockname()[1]
-        yield Running(case, *ports, drain=lambda: loop.call_soon_threadsafe(end.ask))
+        yield Running(case, *ports, grpc_port=grpc_port, drain=lambda: loop.call_soon_threadsafe(end.ask))
     finally:
         loop.call_soon_threadsafe(end.ask)
         thread.join(timeout=20)

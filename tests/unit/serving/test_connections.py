@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from tests.unit.serving.running import Case, Running, run
 
 from serin_contract.keys import KeyRing
-from serin_serving.connections import COHORTS_REMEMBERED, Connections
+from serin_serving.connections import COHORTS_REMEMBERED, HEAD_BYTES_MAX, Connections
 
 
 @pytest.fixture
@@ -131,3 +132,25 @@ def test_one_connection_remembers_a_bounded_number_of_cohorts() -> None:
     assert all(connection.meets(name) for name in names)
     assert not any(connection.meets(name) for name in names[1:])
     assert connection.meets(names[0])
+
+
+def test_headers_without_an_end_are_refused_before_they_fill_memory(server: Running) -> None:
+    with socket.create_connection(("127.0.0.1", server.inference_port), timeout=10) as connection:
+        connection.sendall(b"POST /v2/models/wine/infer HTTP/1.1\r\n")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(64):
+                connection.sendall(b"x-filler: " + b"a" * 64 * 1024 + b"\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 431 ")
+
+
+def test_headers_in_small_pieces_are_taken_however_many_requests_follow_one_another(server: Running) -> None:
+    head = b"GET /v2/health/live HTTP/1.1\r\nhost: a\r\nx-filler: " + b"a" * 8000 + b"\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.inference_port), timeout=10) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for _ in range(2 * HEAD_BYTES_MAX // len(head)):
+            for start in range(0, len(head), 1000):
+                connection.sendall(head[start : start + 1000])
+            answer = b""
+            while not answer.endswith(b'{"live":true}'):
+                answer += connection.recv(1000)
+            assert answer.startswith(b"HTTP/1.1 200 ")

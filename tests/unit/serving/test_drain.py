@@ -15,8 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from tests.unit.serving.running import Case, Running
+
+from serin_serving import oip_messages
 
 DEADLINE_SECONDS = 60
 SPREAD_SECONDS = 0.5
@@ -37,6 +40,7 @@ def process(case: Case, keys_file: Path, drain: str) -> Iterator[tuple[subproces
         "SERIN_HOST": "127.0.0.1",
         "SERIN_INFERENCE_PORT": "0",
         "SERIN_STATS_PORT": "0",
+        "SERIN_GRPC_PORT": "0",
         "SERIN_DRAIN_SECONDS": drain,
     }
     command = [sys.executable, "-m", "serin_serving.main", "serve"]
@@ -45,7 +49,7 @@ def process(case: Case, keys_file: Path, drain: str) -> Iterator[tuple[subproces
             assert server.stderr is not None
             lines = (json.loads(line) for line in server.stderr)
             ready = next(line for line in lines if line["message"] == "ready")
-            yield server, Running(case, ready["inference_port"], ready["stats_port"])
+            yield server, Running(case, ready["inference_port"], ready["stats_port"], ready["grpc_port"])
         finally:
             server.kill()
 
@@ -127,6 +131,30 @@ def test_a_drain_loses_no_request(wine: Case, keys_file: Path) -> None:
         assert ended.wait(DEADLINE_SECONDS) == 0
         assert time.monotonic() - told >= 1
     assert callers.lost == []
+
+
+@pytest.mark.slow
+def test_a_drain_loses_no_call_of_grpc(wine: Case, keys_file: Path) -> None:
+    request = oip_messages.ModelInferRequest(model_name="wine")
+    contents = {"fp64_contents": wine.rows[0].tolist()}
+    request.inputs.add(name="x", datatype="FP64", shape=[1, 13], contents=contents)
+    with process(wine, keys_file, drain="1") as (ended, first), process(wine, keys_file, drain="1") as (_, second):
+        both = f"ipv4:127.0.0.1:{first.grpc_port},127.0.0.1:{second.grpc_port}"
+        # Each call goes to the next of the two pods that are there.
+        turns = [("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]}))]
+        with grpc.insecure_channel(both, options=turns) as channel:
+            call = channel.unary_unary(f"/{oip_messages.SERVICE}/ModelInfer")
+            data, answered = request.SerializeToString(), 0
+            until(lambda: bool(call(data)) and first.stats()["requests"] > 5)
+            ended.send_signal(signal.SIGTERM)
+            while ended.poll() is None:
+                assert call(data, timeout=10)
+                answered += 1
+            assert answered > 50
+            before = second.stats()["requests"]
+            call(data)
+            assert second.stats()["requests"] == before + 1
+        assert ended.returncode == 0
 
 
 @pytest.mark.slow

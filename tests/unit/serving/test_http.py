@@ -9,11 +9,14 @@ from sklearn.datasets import load_wine
 from tests.unit.serving.running import Running
 
 from serin_contract import ids, metrics, stats
-from serin_contract.keys import KeyRing
+from serin_contract.keys import KeyRing, derive_ring
 from serin_contract.profile import decode as decode_profile
 from serin_contract.profile import profile_hash
 
 ROW = [13.2, 1.78, 2.14, 11.2, 100, 2.65, 2.76, 0.26, 1.28, 4.38, 1.05, 3.4, 1050]
+
+FOREIGN = ids.sign(derive_ring({"m2": b"3" * 32}, "m2", "uid-of-beer"), "beer-1", "beer-1.1.x", 1, [0])
+GONE = ids.sign(derive_ring({"m0": b"0" * 32}, "m0", "uid-of-wine"), "wine-1", "wine-1.1.x", 1, [0])
 
 
 def tensor(**changes: Any) -> dict[str, Any]:
@@ -120,8 +123,8 @@ REFUSED = {
         "extra_column",
     ),
     "a named input with a text": ({"inputs": named(alcohol=["dry"])}, 400, "no FP64", "type_error"),
-    "an input too few": ({"inputs": named()[1:]}, 400, "missing: alcohol", "missing_column"),
-    "an input twice": ({"inputs": [*named(), *named()[:1]]}, 400, "missing: none", "extra_column"),
+    "an input too few": ({"inputs": named()[1:]}, 400, "are missing: alcohol", "missing_column"),
+    "an input twice": ({"inputs": [*named(), *named()[:1]]}, 400, "comes twice", "extra_column"),
     "an input of two columns": (
         {"inputs": [{**named()[0], "shape": [1, 2]}, *named()[1:]]},
         400,
@@ -130,6 +133,24 @@ REFUSED = {
     ),
     "lists for numbers": (tensor(data=[[[value]] for value in ROW]), 400, "do not fit", "shape"),
     "objects for numbers": (tensor(data=[{}] * 13), 400, "no number", "type_error"),
+    "a text that is longer than all memory, times its neighbours": (
+        tensor(shape=[1000, 13], data=["a" * 1_000_000] + ["b"] * 12_999), 400, "no FP64", "type_error"),
+    "such a text after a number": (
+        tensor(shape=[1000, 13], data=[1.0, "a" * 1_000_000] + ["b"] * 12_998), 400, "no FP64", "type_error"),
+    "such a text in nested lists": (
+        tensor(shape=[1000, 13], data=[["a" * 1_000_000]] + [["b"]] * 999), 400, "no FP64", "type_error"),
+    "such a text in lists three deep": (
+        tensor(shape=[1000, 13], data=[[["a" * 1_000_000]]] + [[["b"]]] * 999), 400, "do not fit", "shape"),
+    "a shape whose product takes minutes": (tensor(shape=[1, 13] + [2**62] * 100_000), 400, "one or two", "shape"),
+    "a negative shape": (tensor(shape=[-1, 13]), 400, "one or two whole numbers", "shape"),
+    "a shape of fractions": (tensor(shape=[1.0, 13]), 400, "one or two whole numbers", "shape"),
+    "lists deeper than any reader goes": (b"[" * 100_000, 400, "is not JSON", "other"),
+    "objects without number": (b'{"inputs":[' + b"{}," * 1_000_001 + b"{}]}", 413, "more than 1000000", "other"),
+    "bytes that are no UTF-8": (b'{"inputs":"\xff"}', 400, "is not JSON", "other"),
+    "NaN, which is no JSON": (b'{"inputs":[NaN]}', 400, "is not JSON", "other"),
+    "inputs that are an object": ({"inputs": {}}, 400, "`inputs` must be a list", "shape"),
+    "a tensor without a name": (tensor(name=""), 400, "needs a name", "other"),
+    "outputs that are texts": ({**tensor(), "outputs": ["predict"]}, 400, "list of objects", "other"),
     "more rows than an id may name": (tensor(shape=[5000, 13], data=[]), 413, "at most 4096 rows", "other"),
     "an unknown output": ({**tensor(), "outputs": [{"name": "shap"}]}, 400, "`outputs` may name", "other"),
     "an id that is no text": ({**tensor(), "id": 7}, 400, "`id` must be a text", "other"),
@@ -160,6 +181,47 @@ def test_an_unknown_model_is_not_found_and_counts_as_refused(server: Running) ->
 def test_a_wrong_method_is_named(server: Running) -> None:
     reply = server.call("GET", server.path("infer"))
     assert (reply.status, reply.headers["allow"]) == (405, "POST")
+
+
+LABELS: dict[str, tuple[Any, int, str]] = {
+    "an id of another deployment": ({"id": FOREIGN, "label": 0}, 403, "NotOurs"),
+    "an id under a key that is gone": ({"id": GONE, "label": 0}, 422, "KeyRetired"),
+    "an id that is a number": ({"id": 7, "label": 0}, 422, "Malformed"),
+    "an id that is longer than any": ({"id": "A" * 200_000, "label": 0}, 403, "NotOurs"),
+    "a label that is a list": ({"id": FOREIGN, "label": [0]}, 422, "Malformed"),
+    "a negative row": ({"id": FOREIGN, "label": 0, "row": -1}, 422, "Malformed"),
+    "a row of a million": ({"id": FOREIGN, "label": 0, "row": 10**6}, 422, "Malformed"),
+    "a number for an item": ([7], 422, "Malformed"),
+}
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_a_label_is_refused_and_counts_nowhere_with(server: Running, name: str) -> None:
+    body, status, reason = LABELS[name]
+    before = server.stats()
+    reply = server.call("POST", "/v1/feedback", body)
+    after = server.stats()
+    assert (reply.status, [item["reason"] for item in reply.json["refused"]]) == (status, [reason])
+    assert reply.error
+    assert after["labels_refused"][reason] == before["labels_refused"].get(reason, 0) + 1
+    assert after["cohorts"] == before["cohorts"]
+
+
+def test_a_request_that_names_the_version_is_answered_and_counts_in_no_cohort(server: Running) -> None:
+    cohort = server.cohort()
+    path = f"{server.path()}/versions/wine-1"
+    reply = server.call("POST", f"{path}/infer", tensor(), x_serin_cohort=cohort)
+    assert (reply.status, reply.json["model_version"]) == (200, "wine-1")
+    assert server.call("GET", path).json == server.call("GET", server.path()).json
+    assert server.call("GET", f"{path}/ready").json == {"name": "wine", "ready": True}
+    other = server.call("POST", f"{server.path()}/versions/wine-2/infer", tensor(), x_serin_cohort=cohort)
+    assert (other.status, other.error) == (404, "this pod serves one version of its model, 'wine-1'")
+    assert cohort not in server.stats()["cohorts"]
+
+
+@pytest.mark.parametrize("path", ["/v2/repository/index", "/v2/repository/models/wine/load"])
+def test_there_are_no_routes_of_a_model_repository(server: Running, path: str) -> None:
+    assert server.call("POST", path, {}).status == 404
 
 
 def test_a_body_above_the_limit_is_refused_before_it_is_read(server: Running) -> None:

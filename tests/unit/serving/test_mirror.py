@@ -23,7 +23,7 @@ from serin_serving.errors import RequestError
 from serin_serving.exchange import Exchange
 from serin_serving.load import Load
 from serin_serving.metrics import Metrics
-from serin_serving.mirror import HELD_BYTES_MAX, QUEUE_ENTRIES_MAX, Mirror
+from serin_serving.mirror import HELD_BYTES_MAX, QUEUE_ENTRIES_MAX, Body, Mirror
 from serin_serving.model import Answers
 
 COHORT = "wine-2.1.s"
@@ -93,7 +93,7 @@ class Stable:
         self.mirror.follow(order)
         return order
 
-    async def answer(self, number: int = 1, body: bytes = b"body") -> None:
+    async def answer(self, number: int = 1, body: Body = b"body") -> None:
         """Answer that many callers at once."""
         for _ in range(number):
             self.mirror.answered(body, MATRIX, ANSWERS, 0.001)
@@ -434,3 +434,17 @@ async def test_an_answer_that_does_not_come_is_given_up(blackhole: Pod) -> None:
     exchange = Exchange(blackhole.target)
     with pytest.raises(TimeoutError):
         await exchange.post("/", {}, b"", 0.01)
+
+
+async def test_what_came_by_another_protocol_goes_as_the_json_that_is_made_of_it(stable: Stable, pod: Pod) -> None:
+    stable.follow(pod.target)
+    await stable.answer(body=lambda: b"made")
+    assert await stable.settled(1) == (1, 0)
+    assert [message.body for message in pod.taken] == [b"made"]
+
+
+async def test_what_json_cannot_say_is_in_no_sample(stable: Stable, pod: Pod) -> None:
+    stable.follow(pod.target)
+    await stable.answer(body=lambda: None)
+    assert await stable.settled(1) == (0, 1)
+    assert stable.counted().requests == 0

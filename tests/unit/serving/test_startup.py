@@ -190,6 +190,7 @@ SETTINGS = {
     "a negative drain": ("SERIN_DRAIN_SECONDS", "-1"),
     "a drain without end": ("SERIN_DRAIN_SECONDS", "inf"),
     "a port that is no number": ("SERIN_STATS_PORT", "http"),
+    "a port of gRPC that is none": ("SERIN_GRPC_PORT", "-1"),
     "a port that is too large": ("SERIN_INFERENCE_PORT", "65536"),
     "a name with a slash": ("SERIN_DEPLOYMENT", "a/b"),
     "a name with a line break": ("SERIN_DEPLOYMENT", "wine\n"),

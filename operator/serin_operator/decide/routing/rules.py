@@ -11,6 +11,12 @@ from serin_operator.decide.routing.base import Split
 
 COOKIE_HEADER = "Cookie"
 
+_PATHS = (
+    {"type": "PathPrefix", "value": http.INFERENCE_PATH_PREFIX},
+    {"type": "Exact", "value": http.PREDICT_PATH},
+)
+"""What callers ask for inferences by; nothing else of the server is routed."""
+
 Rule = dict[str, Any]
 
 
@@ -107,7 +113,7 @@ def _probe_rules(split: Split) -> list[Rule]:
 
 def _rule(match: Mapping[str, Any], headers: Mapping[str, str | None], named: list[dict[str, Any]]) -> Rule:
     return {
-        "matches": [{"path": {"type": "PathPrefix", "value": http.INFERENCE_PATH_PREFIX}, **match}],
+        "matches": [{"path": path, **match} for path in _PATHS],
         "filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": modifier(headers)}],
         "backendRefs": named,
     }

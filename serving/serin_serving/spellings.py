@@ -1,0 +1,76 @@
+"""The ways beside the JSON of the Open Inference Protocol in which rows come in by HTTP and answers go out."""
+
+from __future__ import annotations
+
+from serin_contract import http, ids
+from serin_serving import oip_binary
+from serin_serving.errors import RequestError
+from serin_serving.predict import decode_predict, encode_predict
+from serin_serving.server import Server
+from serin_serving.visits import Visit
+from serin_serving.wire import Answer, Headers, Scope
+
+_JSON_LENGTH = http.JSON_LENGTH_HEADER.encode()
+_PREDICTION_ID = http.PREDICTION_ID_HEADER.encode()
+_OCTETS = b"application/octet-stream"
+
+
+def is_plain(scope: Scope, body: bytes) -> bool:
+    """Whether a request for inference is JSON that asks for JSON, as nearly all are."""
+    # A loop, since it is quicker than a generator and every request comes by here.
+    for name, _ in scope["headers"]:
+        if name == _JSON_LENGTH or name == b"content-encoding":
+            return False
+    return b'"binary_data' not in body
+
+
+async def infer_binary(server: Server, scope: Scope, visit: Visit, body: bytes) -> Answer:
+    """Answer an inference request with binary tensors in it, asked of it, or both.
+
+    Raises:
+        RequestError: it cannot be answered.
+    """
+    check_encoding(scope)
+    lengths = [value for name, value in scope["headers"] if name == _JSON_LENGTH]
+    if len(lengths) > 1:
+        raise RequestError(400, "`Inference-Header-Content-Length` comes twice")
+    length = oip_binary.json_length(lengths[0] if lengths else None, len(body))
+    request = oip_binary.decode_binary(body, length, server.model.layout)
+    answers, prediction_id = await server.answer(request, visit)
+    content, header_length = oip_binary.encode_binary(
+        server.name, server.revision, request, answers, server.model.signature, prediction_id
+    )
+    headers = _id_headers(prediction_id)
+    if header_length is None:
+        return Answer(200, content, headers)
+    headers.append((_JSON_LENGTH, str(header_length).encode()))
+    return Answer(200, content, headers, _OCTETS)
+
+
+async def predict(server: Server, scope: Scope, visit: Visit, body: bytes) -> Answer:
+    """Answer a request for people.
+
+    Raises:
+        RequestError: it cannot be answered.
+    """
+    check_encoding(scope)
+    request = decode_predict(body, server.model.layout)
+    answers, prediction_id = await server.answer(request, visit)
+    content = encode_predict(request, server.revision, answers, server.model.signature, prediction_id)
+    return Answer(200, content, _id_headers(prediction_id))
+
+
+def check_encoding(scope: Scope) -> None:
+    """Refuse a compressed body: what it unpacks to has no bound.
+
+    Raises:
+        RequestError: it has an encoding (415).
+    """
+    if any(name == b"content-encoding" and value.lower() != b"identity" for name, value in scope["headers"]):
+        raise RequestError(415, "this server takes bodies without a Content-Encoding only")
+
+
+def _id_headers(prediction_id: str) -> Headers:
+    if 0 < len(prediction_id) <= ids.HEADER_CHARS_MAX:
+        return [(_PREDICTION_ID, prediction_id.encode())]
+    return []
