@@ -21,7 +21,9 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--bundle", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path), help="The model as it is."
 )
-@click.option("--traffic", required=True, type=FILE, help="Recent rows with their labels: CSV with a header.")
+@click.option(
+    "--traffic", required=True, type=FILE, help="Recent rows with their labels: CSV with a header, or Parquet."
+)
 @click.option("--label", required=True, metavar="COLUMN", help="The column with the labels.")
 @click.option("--manifest", required=True, type=FILE, help="YAML that holds the ModelDeployment.")
 @click.option("--drops", default="0.02,0.05,0.1", show_default=True, help="Losses of accuracy to try.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,9 +12,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from serin_bundle import BundleError
+from serin_bundle.chunks import chunks_of
+from serin_bundle.table import read_chunk
 from serin_cli.package import read_csv
 from serin_contract import profile as profiles
-from serin_contract.bundle import MODEL_FILE, PROFILE_FILE, SIGNATURE_FILE, Signature
+from serin_contract.bundle import MODEL_FILE, PROFILE_FILE, SIGNATURE_FILE, Column, Signature
 from serin_contract.profile import Profile
 from serin_serving.bins import Binner
 from serin_serving.errors import RefusedError, RequestError
@@ -67,7 +71,7 @@ def read(bundle: Path, traffic: Path, label: str) -> Source:
     if signature.task != "classification":
         raise SimulationError("only a classifier can be simulated: this bundle predicts numbers")
     names = [column.name for column in signature.columns]
-    matrix, labels = _table(traffic, label, names, np.array(signature.classes))
+    matrix, labels = _table(traffic, label, signature.columns, np.array(signature.classes))
     text = [column.datatype == "BYTES" for column in signature.columns]
     binner = Binner(profile, None, names, text, signature.classes)
     rows = answered(model, matrix, labels)
@@ -112,14 +116,38 @@ def with_gaps(source: Source, share: float, draws: np.random.Generator) -> Rows 
     return answered(source.model, matrix, source.labels)
 
 
-def _table(traffic: Path, label: str, names: list[str], classes: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+def _table(
+    traffic: Path, label: str, columns: Sequence[Column], classes: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    if traffic.suffix in (".parquet", ".pq"):
+        return _parquet(traffic, label, columns, classes)
     if traffic.suffix != ".csv":
-        raise SimulationError(f"{traffic} must be a CSV file with a header")
+        raise SimulationError(f"{traffic} must be a CSV file with a header, or a Parquet file")
+    names = [column.name for column in columns]
     try:
         _, matrix, labels = read_csv(traffic, label, SimpleNamespace(feature_names_in_=names, classes_=classes))
     except ValueError as error:
         raise SimulationError(str(error)) from error
     return matrix, labels
+
+
+def _parquet(
+    traffic: Path, label: str, columns: Sequence[Column], classes: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    try:
+        chunks = list(chunks_of(traffic))
+        if not chunks:
+            raise SimulationError(f"{traffic} holds no row")
+        if label not in chunks[0].columns:
+            held = ", ".join(chunks[0].columns[:10])
+            raise SimulationError(f"{traffic} has no column {label!r}; it has {held}")
+        matrix = np.concatenate([read_chunk(chunk, columns) for chunk in chunks])
+        labels = np.concatenate([np.asarray(chunk[label]) for chunk in chunks])
+    except BundleError as error:
+        raise SimulationError(str(error)) from error
+    if labels.dtype.kind == "f" and np.isnan(labels).any():
+        raise SimulationError("the label column has empty cells; drop those rows")
+    return matrix, labels.astype(classes.dtype)
 
 
 def _top_feature(model: Model, matrix: NDArray[Any], labels: NDArray[Any], columns: list[int]) -> int:

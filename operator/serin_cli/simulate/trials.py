@@ -61,7 +61,7 @@ class Line:
     """Of the share rolled back, 95 % (Wilson)."""
     high: float
     labels: float | None
-    """Median until the end of the trials that were decided."""
+    """Median until the end of the trials that were decided; of a spoilt candidate's, of those that were rolled back."""
     minutes: float | None
     gates: Mapping[str, int]
     """How often each rolled back."""
@@ -156,6 +156,7 @@ def _line(kind: Kind, ended: Sequence[Ended], *, harmless: bool) -> Line:
     back = [one for one in ended if one.outcome == "rolled back"]
     promoted = sum(one.outcome == "promoted" for one in ended)
     decided = [one for one in ended if one.outcome != "undecided"]
+    timed = decided if harmless else back
     low, high = wilson(len(back), len(ended))
     gates = {name: sum(one.gate == name for one in back) for name in sorted({one.gate or "?" for one in back})}
     return Line(
@@ -167,8 +168,8 @@ def _line(kind: Kind, ended: Sequence[Ended], *, harmless: bool) -> Line:
         undecided=len(ended) - len(decided),
         low=low,
         high=high,
-        labels=float(np.median([one.labels for one in decided])) if decided else None,
-        minutes=float(np.median([one.seconds for one in decided])) / 60.0 if decided else None,
+        labels=float(np.median([one.labels for one in timed])) if timed else None,
+        minutes=float(np.median([one.seconds for one in timed])) / 60.0 if timed else None,
         gates=gates,
         loss=kind.loss,
     )
