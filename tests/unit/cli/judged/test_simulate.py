@@ -12,7 +12,7 @@ import skops.io
 from click.testing import CliRunner
 from sklearn.datasets import load_wine
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import RidgeClassifier
+from sklearn.linear_model import LinearRegression, RidgeClassifier
 from tests.support import bundles
 
 from serin_bundle import package
@@ -131,6 +131,32 @@ def test_drift_and_package_read_parquet_as_they_read_csv(files: list[str], tmp_p
         assert found.exit_code == 0, found.output
         digests.append(next(line for line in found.output.splitlines() if line.startswith("digest")))
     assert digests[0] == digests[1]
+
+
+def test_a_regressor_is_tried_with_larger_errors(tmp_path: Path) -> None:
+    draws = np.random.default_rng(0)
+    rows = draws.normal(size=(800, 2))
+    target = 3 * rows[:, 0] + draws.normal(size=800)
+    model = LinearRegression().fit(rows, target)
+    package(model, rows, target, tmp_path / "bundle", name="line", feature_names=["a", "b"])
+    fresh = draws.normal(size=(2000, 2))
+    with (tmp_path / "recent.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["a", "b", "y"])
+        writer.writerows([*row, 3 * row[0] + draws.normal()] for row in fresh.tolist())
+    (tmp_path / "line.yaml").write_text(
+        MANIFEST.replace("accuracy: {maxDrop: 0.05}", "regressionError: {maxRise: 0.2}")
+    )
+    named = {"bundle": "bundle", "traffic": "recent.csv", "manifest": "line.yaml"}
+    paths = [word for option, name in named.items() for word in (f"--{option}", str(tmp_path / name))]
+    options = ["--label", "y", "--rate", "40", "--runs", "1", "--json"]
+    found = CliRunner().invoke(serin, ["simulate", *paths, *options])
+    assert found.exit_code == 0, found.output
+    good, tenth, third, unit = json.loads(found.stdout)["lines"]
+    assert (tenth["rise"], third["rise"], third["candidate"]) == (0.1, 0.3, "errors 30 % larger")
+    assert good["rolled_back"] == 0
+    assert third["gates"] == {"regressionError": 1}
+    assert (unit["candidate"], unit["rolled_back"]) == ("a in another unit (x 2.54)", 1)
 
 
 WRONG = [
