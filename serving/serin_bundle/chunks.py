@@ -118,7 +118,7 @@ def _parquet(path: Path) -> Iterator[Frame]:
         import pyarrow as pa
         from pyarrow.parquet import ParquetFile
     except ImportError as error:
-        raise BundleError("a Parquet file needs pyarrow: pip install pyarrow") from error
+        raise BundleError("a Parquet file needs pyarrow: pip install 'serin-operator[parquet]'") from error
     try:
         with ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=CHUNK_ROWS):

@@ -8,6 +8,7 @@ from typing import Any
 from serin_cli.simulate.trials import Line
 from serin_operator.api.deployment import ModelDeploymentSpec
 from serin_operator.decide import policy
+from serin_operator.decide.gate_policies import RegressionErrorPolicy
 from serin_operator.decide.policy import AccuracyPolicy
 
 MOSTLY = 0.8
@@ -19,6 +20,7 @@ def advice(lines: Sequence[Line], document: Mapping[str, Any]) -> Iterator[str]:
     spec = ModelDeploymentSpec.model_validate({"model": {"uri": "file:///model"}, **document})
     resolved = policy.resolve(spec)
     gate = resolved.gate(AccuracyPolicy)
+    errors = resolved.gate(RegressionErrorPolicy)
     minutes = resolved.steps[-1].for_seconds / 60.0
     for line in lines:
         if line.harmless:
@@ -26,14 +28,15 @@ def advice(lines: Sequence[Line], document: Mapping[str, Any]) -> Iterator[str]:
             continue
         if line.promoted > RARELY * line.runs:
             share = _share(line.promoted, line)
-            yield f"{share} of the trials promoted '{line.candidate}': {_why(line, gate.max_drop if gate else None)}."
+            yield f"{share} of the trials promoted '{line.candidate}': {_why(line, gate, errors)}."
         if line.rolled_back < MOSTLY * line.runs and line.undecided > RARELY * line.runs:
             yield (
                 f"At this traffic '{line.candidate}' is often neither found nor excluded "
                 f"({_share(line.undecided, line)} undecided): "
                 f"lengthen the last step ({minutes:g} minutes) or give it a weight near 50."
             )
-    if gate is not None and not any(line.loss is not None for line in lines):
+    regresses = any(line.rise is not None for line in lines)
+    if gate is not None and not regresses and not any(line.loss is not None for line in lines):
         yield "Name losses with --drops to see which of them the accuracy gate finds."
 
 
@@ -50,12 +53,15 @@ def _of_harmless(line: Line, budget: float, minutes: float) -> Iterator[str]:
         )
 
 
-def _why(line: Line, max_drop: float | None) -> str:
-    if line.loss is not None:
-        if max_drop is None:
-            return "no gate looks at labels; add gates.accuracy"
-        if line.loss <= max_drop:
-            return "that is within maxDrop; lower maxDrop if such a loss matters to you"
+def _why(line: Line, accuracy: AccuracyPolicy | None, errors: RegressionErrorPolicy | None) -> str:
+    worse, limit, name, gate = line.loss, accuracy.max_drop if accuracy else None, "maxDrop", "accuracy"
+    if line.rise is not None:
+        worse, limit, name, gate = line.rise, errors.max_rise if errors else None, "maxRise", "regressionError"
+    if worse is not None:
+        if limit is None:
+            return f"no gate looks at labels; add gates.{gate}"
+        if worse <= limit:
+            return f"that is within {name}; lower {name} if such a loss matters to you"
         return "it was missed by chance, which a Pass allows in about one trial of twenty"
     return "the gates do not see it; add dataDrift or predictionDrift, or lower its max"
 

@@ -41,6 +41,8 @@ class Counted:
     requests: int = 0
     labelled: float = 0.0
     correct: float = 0.0
+    errors: Numbers = field(default_factory=lambda: np.zeros(3))
+    """Of a regressor: sums of its errors, of their squares and of their fourth powers."""
     fine: Numbers = field(default_factory=lambda: np.zeros(0))
     prediction: Numbers = field(default_factory=lambda: np.zeros(0))
 
@@ -63,8 +65,8 @@ class Scene:
     cohort: str | None = None
     live: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     counted: dict[tuple[str, str], Counted] = field(default_factory=dict)
-    pending: list[tuple[float, str, str, int, int]] = field(default_factory=list)
-    """Labels on their way: due, arm, cohort, number, correct."""
+    pending: list[tuple[float, str, str, int, int, Numbers]] = field(default_factory=list)
+    """Labels on their way: due, arm, cohort, number, correct, sums of errors."""
 
     def __post_init__(self) -> None:
         self.spec = self._spec("candidate")
@@ -102,10 +104,11 @@ class Scene:
                 self._answer(self.arm_of[name], self.cohort, int(self.draws.poisson(mean)))
         due = [label for label in self.pending if label[0] <= self.now]
         self.pending = [label for label in self.pending if label[0] > self.now]
-        for _, arm, cohort, labelled, correct in due:
+        for _, arm, cohort, labelled, correct, errors in due:
             counted = self.counted[arm, cohort]
             counted.labelled += labelled
             counted.correct += correct
+            counted.errors = counted.errors + errors
 
     def observe(self) -> Observation:
         """What the operator would see."""
@@ -148,7 +151,9 @@ class Scene:
         classes = rows.classes[chosen] if rows.classes is not None else None
         counted.prediction += binner.predictions[0].count(classes, rows.score[chosen], weights)
         correct = int(rows.hits[chosen].sum())
-        self.pending.append((self.now + self.label_delay_seconds, arm, cohort, requests, correct))
+        told = rows.errors[chosen] if rows.errors is not None else np.zeros(1)
+        errors = np.array([(told**power).sum() for power in (1, 2, 4)])
+        self.pending.append((self.now + self.label_delay_seconds, arm, cohort, requests, correct, errors))
 
     def _stats(self) -> tuple[StatsAnswer, ...]:
         cohorts: dict[str, dict[str, CohortStats]] = {name: {} for name in self._ready}
@@ -156,12 +161,13 @@ class Scene:
             bins = BinCounts(
                 self.hash, self.source.binner.features.tallies[0].of(counted.fine), counted.prediction.tolist()
             )
-            labels = {self.names[arm]: LabelCounts(counted.labelled, counted.correct)}
+            labels = {self.names[arm]: LabelCounts(counted.labelled, counted.correct, *counted.errors.tolist())}
             cohorts[self.names[arm]][cohort] = CohortStats(
                 requests=counted.requests,
                 predictions=float(counted.requests),
                 rows=counted.requests,
                 labels=labels,
+                error_clip=self.source.profile.error_clip,
                 quality=self._quality(counted),
                 own_bins=bins,
                 stable_bins=bins,

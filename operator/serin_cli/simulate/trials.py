@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from serin_cli.simulate.rows import Rows, Source, in_another_unit, spoilt, with_gaps
+from serin_cli.simulate.rows import Rows, Source, in_another_unit, risen, spoilt, with_gaps
 from serin_cli.simulate.scene import BEGAN, Scene
 from serin_operator.api import durations
 from serin_operator.api.deployment import ModelDeploymentSpec
@@ -21,7 +21,9 @@ LOOKS = 240
 HOLDING = 3.0
 """A trial that is not decided after so many times its steps counts as undecided."""
 GAPS = 0.3
-NOT_SIMULATED = ("custom", "latency", "agreement", "regressionError")
+NOT_SIMULATED = ("custom", "latency", "agreement")
+RISES = (0.1, 0.3)
+"""Of a regressor's errors."""
 Z95 = 1.96
 
 
@@ -45,6 +47,7 @@ class Kind:
     rows: Callable[[np.random.Generator], Rows]
     """What it answers, drawn anew for each roll-out."""
     loss: float | None = None
+    rise: float | None = None
 
 
 @dataclass(frozen=True)
@@ -61,12 +64,14 @@ class Line:
     """Of the share rolled back, 95 % (Wilson)."""
     high: float
     labels: float | None
-    """Median until the end of the trials that were decided."""
+    """Median until the end of the trials that were decided; of a spoilt candidate's, of those that were rolled back."""
     minutes: float | None
     gates: Mapping[str, int]
     """How often each rolled back."""
     loss: float | None = None
     """Of accuracy, where that is what the candidate lacks."""
+    rise: float | None = None
+    """Of the error, relative, where that is what is wrong with the candidate."""
 
 
 def prepared(spec: ModelDeploymentSpec) -> tuple[dict[str, Any], list[str]]:
@@ -97,7 +102,8 @@ def run(
 ) -> Ended:
     """One roll-out of a candidate that answers as those rows say."""
     gates = document.get("gates") or {}
-    delay = durations.seconds((gates.get("accuracy") or {}).get("labelDelay") or "0s")
+    labelled = gates.get("regressionError" if source.rows.errors is not None else "accuracy") or {}
+    delay = durations.seconds(labelled.get("labelDelay") or "0s")
     arms = {"stable": source.rows, "candidate": rows}
     scene = Scene(source, document, arms, requests_per_second, delay, draws)
     whole = sum(step.for_seconds for step in policy.resolve(scene.spec).steps) + delay
@@ -137,7 +143,7 @@ def simulate(
     gaps = with_gaps(source, GAPS, draws)
     unit = in_another_unit(source)
     kinds = [Kind("the same model again", lambda _: source.rows)]
-    kinds += [Kind(f"{100 * drop:g} points worse", partial(spoilt, source.rows, drop), drop) for drop in drops]
+    kinds += [*_worse(source, drops)]
     kinds.append(Kind(f"{name} in another unit (x 2.54)", lambda _: unit))
     if gaps is not None:
         kinds.append(Kind(f"{100 * GAPS:g} % of {name} missing", lambda _: gaps))
@@ -152,10 +158,22 @@ def simulate(
     return lines
 
 
+def _worse(source: Source, drops: Sequence[float]) -> Iterator[Kind]:
+    """A classifier that is right less often, or a regressor whose errors are larger."""
+    if source.rows.errors is None:
+        for drop in drops:
+            yield Kind(f"{100 * drop:g} points worse", partial(spoilt, source.rows, drop), loss=drop)
+        return
+    for rise in RISES:
+        rows = risen(source, rise)
+        yield Kind(f"errors {100 * rise:g} % larger", lambda _, rows=rows: rows, rise=rise)  # type: ignore[misc]
+
+
 def _line(kind: Kind, ended: Sequence[Ended], *, harmless: bool) -> Line:
     back = [one for one in ended if one.outcome == "rolled back"]
     promoted = sum(one.outcome == "promoted" for one in ended)
     decided = [one for one in ended if one.outcome != "undecided"]
+    timed = decided if harmless else back
     low, high = wilson(len(back), len(ended))
     gates = {name: sum(one.gate == name for one in back) for name in sorted({one.gate or "?" for one in back})}
     return Line(
@@ -167,10 +185,11 @@ def _line(kind: Kind, ended: Sequence[Ended], *, harmless: bool) -> Line:
         undecided=len(ended) - len(decided),
         low=low,
         high=high,
-        labels=float(np.median([one.labels for one in decided])) if decided else None,
-        minutes=float(np.median([one.seconds for one in decided])) / 60.0 if decided else None,
+        labels=float(np.median([one.labels for one in timed])) if timed else None,
+        minutes=float(np.median([one.seconds for one in timed])) / 60.0 if timed else None,
         gates=gates,
         loss=kind.loss,
+        rise=kind.rise,
     )
 
 
