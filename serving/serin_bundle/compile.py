@@ -165,7 +165,7 @@ def _prove_golden(runner: _Runner, rows: Values, golden: Golden) -> None:
     else:
         equal = np.array([mine == theirs for mine, theirs in zip(labels.tolist(), expected.tolist(), strict=True)])
     if golden.probabilities is not None:
-        likely = np.concatenate([answers[0][1], *(found for _, found in answers[1:])])  # type: ignore[list-item]
+        likely = np.concatenate([answers[0][1], *(found for _, found in answers[1:])])
         theirs = np.concatenate([golden.probabilities, golden.probabilities])
         if likely.shape != theirs.shape:
             raise _UnprovenError("its ONNX graph answers another number of probabilities")

@@ -40,17 +40,17 @@ def proof_rows(table: Table, takes: list[ColumnTakes]) -> Values:
 
 
 def _noisy(values: Values, column: Column, random: Any) -> Values:
-    changed = random.random(len(values)) < ODD_SHARE
-    if column.datatype == "BYTES":
-        return np.where(changed, values[random.permutation(len(values))], values)
-    if column.datatype == "BOOL":
-        return np.where(changed, values[random.permutation(len(values))], values)
+    changed: Values = random.random(len(values)) < ODD_SHARE
+    if column.datatype in ("BYTES", "BOOL"):
+        mixed: Values = np.where(changed, values[random.permutation(len(values))], values)
+        return mixed
     numbers = values.astype(np.float64)
     if column.datatype in ("INT64", "INT32"):
         # Towards the middle, so that no number leaves the range of its type.
-        return values - np.sign(values) * changed
+        return values - np.where(changed, np.sign(numbers), 0.0).astype(values.dtype)
     known = numbers[~np.isnan(numbers)]
-    return numbers + NOISE * (known.std() if len(known) else 0.0) * random.normal(size=len(numbers))
+    noise: Values = NOISE * (known.std() if len(known) else 0.0) * random.normal(size=len(numbers))
+    return numbers + noise
 
 
 def _make_odd(rows: Values, index: int, column: Column, takes: ColumnTakes, random: Any) -> None:

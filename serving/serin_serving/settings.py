@@ -6,11 +6,13 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
 from serin_contract import http, labels
 from serin_contract.bundle import is_digest
+from serin_contract.compiled import Policy
 from serin_contract.startup import StartupReason
 from serin_serving.errors import RefusedError
 
@@ -40,6 +42,8 @@ class Settings(msgspec.Struct, frozen=True):
     inference_port: int = http.INFERENCE_PORT
     """0 takes a free port; the log line of the start names it."""
     stats_port: int = http.STATS_PORT
+    compile: Policy = "auto"
+    """Whether the compiled model is served, where the bundle has one."""
     host: str = ""
     """Empty listens on every address of the pod, IPv6 as well as IPv4."""
 
@@ -73,6 +77,7 @@ def from_env(env: Mapping[str, str]) -> Settings:
         longest_request_seconds=_seconds(env, labels.ENV_LONGEST_REQUEST_SECONDS, labels.LONGEST_REQUEST_SECONDS),
         inference_port=_port(env, ENV_INFERENCE_PORT, http.INFERENCE_PORT),
         stats_port=_port(env, ENV_STATS_PORT, http.STATS_PORT),
+        compile=_compile(env),
         host=env.get(ENV_HOST, ""),
     )
 
@@ -120,6 +125,14 @@ def _seconds(env: Mapping[str, str], variable: str, default: float) -> float:
     if not 0 <= seconds <= DRAIN_SECONDS_MAX:
         raise _invalid(f"{variable} must be a number of seconds from 0 to {DRAIN_SECONDS_MAX:g}")
     return seconds
+
+
+def _compile(env: Mapping[str, str]) -> Policy:
+    text = env.get(labels.ENV_COMPILE, "auto")
+    for policy in get_args(Policy):
+        if text == policy:
+            return policy  # type: ignore[no-any-return]
+    raise _invalid(f"{labels.ENV_COMPILE} must be one of {', '.join(get_args(Policy))}")
 
 
 def _port(env: Mapping[str, str], variable: str, default: int) -> int:
