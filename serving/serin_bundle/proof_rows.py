@@ -47,7 +47,8 @@ def _noisy(values: Values, column: Column, random: Any) -> Values:
     numbers = values.astype(np.float64)
     if column.datatype in ("INT64", "INT32"):
         # Towards the middle, so that no number leaves the range of its type.
-        return values - np.where(changed, np.sign(numbers), 0.0).astype(values.dtype)
+        fewer: Values = values - np.where(changed, np.sign(numbers), 0.0).astype(values.dtype)
+        return fewer
     known = numbers[~np.isnan(numbers)]
     noise: Values = NOISE * (known.std() if len(known) else 0.0) * random.normal(size=len(numbers))
     return numbers + noise
