@@ -29,10 +29,12 @@ def convert(model: Any, columns: list[Column]) -> bytes:
     Raises:
         Exception: skl2onnx does not know the model, or trips over it; its errors share no narrower type.
     """
+    if matrix_type(columns) == "object":
+        model = _with_texts_for_missing(model)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         graph = convert_sklearn(
-            _with_texts_for_missing(model) if matrix_type(columns) == "object" else model,
+            model,
             name=_NAME,
             initial_types=_inputs(columns),
             target_opset={"": OPSET, ML_DOMAIN: 3},
