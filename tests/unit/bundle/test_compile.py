@@ -85,7 +85,8 @@ COMPILED: dict[str, tuple[Callable[[], Any], Any, Any]] = {
         lambda: GradientBoostingClassifier(n_estimators=9, random_state=0), WINE.data, WINE.target
     ),
     "gradient boosting with another loss": (
-        lambda: GradientBoostingClassifier(n_estimators=9, loss="exponential", random_state=0), CANCER.data, CANCER.target
+        lambda: GradientBoostingClassifier(n_estimators=9, loss="exponential", random_state=0), CANCER.data,
+        CANCER.target
     ),
     "gradient boosting of values": (
         lambda: GradientBoostingRegressor(n_estimators=9, random_state=0), DIABETES.data, DIABETES.target
@@ -100,7 +101,8 @@ COMPILED: dict[str, tuple[Callable[[], Any], Any, Any]] = {
         lambda: HistGradientBoostingRegressor(max_iter=5, random_state=0), gaps(DIABETES.data), DIABETES.target
     ),
     "histogram gradient boosting of counts": (
-        lambda: HistGradientBoostingRegressor(max_iter=5, loss="poisson", random_state=0), DIABETES.data, DIABETES.target
+        lambda: HistGradientBoostingRegressor(max_iter=5, loss="poisson", random_state=0), DIABETES.data,
+        DIABETES.target
     ),
     "support vectors": (lambda: SVC(gamma=0.001), WINE.data, WINE.target),
     "ridge regression": (lambda: Ridge(), DIABETES.data, DIABETES.target),
@@ -141,7 +143,7 @@ NOT_COMPILED: dict[str, tuple[Any, Any, Any, str]] = {
     ),
     "numbers that must be known": (
         make_pipeline(OneHotEncoder(), LogisticRegression()),
-        np.round(WINE.data[:, :2] / 5), WINE.target, "refuses rows near the training rows",
+        np.round(WINE.data[:, :2] / 5), WINE.target, "does not answer",
     ),
 }  # fmt: skip
 

@@ -274,7 +274,7 @@ def test_feedback_refuses_whole_posts_of(server: Running, name: str) -> None:
 def test_a_regressor_answers_numbers_and_refuses_labels_that_are_none(regressor_server: Running) -> None:
     case = regressor_server.case
     reply = regressor_server.infer(case.rows[:5])
-    assert reply.json["outputs"][0]["data"] == case.model.predict(case.rows[:5]).tolist()
+    assert reply.json["outputs"][0]["data"] == pytest.approx(case.model.predict(case.rows[:5]), rel=1e-12)
     refused = regressor_server.call("POST", "/v1/feedback", {"id": reply.prediction_id, "label": "100"})
     assert (refused.status, refused.json["refused"][0]["reason"]) == (422, "NotANumber")
     assert refused.error == "the model answers numbers; the label, and what was predicted, must be finite ones"

@@ -230,9 +230,13 @@ def test_a_compiled_model_answers_and_refuses_as_the_model_does(
     try:
         expected = original.answer(rows)
     except RequestError as refused:
+        status = refused.status
         with pytest.raises(RequestError) as caught:
             compiled.answer(rows)
-        assert caught.value.status == refused.status
+    else:
+        status = None
+    if status is not None:
+        assert caught.value.status == status
         return
     answers = compiled.answer(rows)
     if expected.probabilities is None:
@@ -256,4 +260,4 @@ def test_numbers_that_are_taken_reach_the_graph_as_they_are(rows: Any) -> None:
 def test_what_came_of_compiling_is_read_back(wine: Case) -> None:
     compiled = msgspec.json.decode((wine.path / "compiled.json").read_bytes(), type=Compiled)
     assert (compiled.kind, len(compiled.takes)) == ("onnx", 13)
-    assert compiled.rows > 900
+    assert compiled.rows > 5 * len(wine.rows)
