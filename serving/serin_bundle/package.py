@@ -32,10 +32,11 @@ from serin_contract.bundle import (
     MODEL_FILE,
     PROFILE_FILE,
     SIGNATURE_FILE,
+    CompilePolicy,
     Golden,
     Signature,
 )
-from serin_contract.compiled import Compiled, Policy
+from serin_contract.compiled import Compiled
 from serin_contract.http import PROFILE_BYTES_MAX
 
 Task = Literal["classification", "regression"]
@@ -66,7 +67,7 @@ def package(
     task: Task | None = None,
     golden_rows: int = 32,
     profile_rows: Rows | None = None,
-    onnx: Policy = "auto",
+    onnx: CompilePolicy = "auto",
 ) -> PackagedBundle:
     """Write a bundle of the model to the directory `out`.
 
@@ -98,7 +99,7 @@ def package(
     task = _task(model, task)
     table = read_table(X, feature_names)
     labels = read_labels(y, len(table.matrix), task)
-    if onnx not in get_args(Policy):
+    if onnx not in get_args(CompilePolicy):
         raise BundleError(f"onnx must be 'auto', 'never' or 'require', not {onnx!r}")
     files, quality = _contents(model, table, labels, task, golden_rows, profile_rows)
     compiled = _compile(files, table, labels, golden_rows, onnx)
@@ -107,7 +108,9 @@ def package(
     return PackagedBundle(Path(out), digest_of(files[MANIFEST_FILE]), quality, compiled)
 
 
-def _compile(files: dict[str, bytes], table: Table, labels: NDArray[Any], golden_rows: int, policy: Policy) -> Compiled:
+def _compile(
+    files: dict[str, bytes], table: Table, labels: NDArray[Any], golden_rows: int, policy: CompilePolicy
+) -> Compiled:
     """Add the compiled model to the files, from what they already say."""
     signature = msgspec.json.decode(files[SIGNATURE_FILE], type=Signature)
     golden = msgspec.json.decode(files[GOLDEN_FILE], type=Golden)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from serin_contract.bundle import MODEL_FILE, Golden, Signature
-from serin_contract.compiled import COMPILED_FILE, ONNX_FILE, Compiled, Policy
+from serin_contract.bundle import MODEL_FILE, CompilePolicy, Golden, Signature
+from serin_contract.compiled import COMPILED_FILE, ONNX_FILE, Compiled
 from serin_contract.startup import StartupReason
 from serin_serving.bundle_files import Bundle, read_more
 from serin_serving.errors import RefusedError
@@ -33,7 +33,7 @@ class _NotCompiledError(Exception):
     """The bundle has no compiled model; the text says why."""
 
 
-def choose(directory: Path, bundle: Bundle, signature: Signature, golden: Golden, policy: Policy) -> Chosen:
+def choose(directory: Path, bundle: Bundle, signature: Signature, golden: Golden, policy: CompilePolicy) -> Chosen:
     """Load what the policy allows, best first, and prove it on the golden rows.
 
     Under `auto` a graph that fails its self-test, or that onnxruntime does not take, gives way to scikit-learn. One
