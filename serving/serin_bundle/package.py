@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 import numpy as np
@@ -16,6 +16,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from serin_bundle.chunks import Rows
+from serin_bundle.compile import compile_model
 from serin_bundle.errors import BundleError
 from serin_bundle.folds import OutOfFold, predict_out_of_fold
 from serin_bundle.golden import GOLDEN_ROWS_MAX, build_golden, choose_rows
@@ -31,8 +32,11 @@ from serin_contract.bundle import (
     MODEL_FILE,
     PROFILE_FILE,
     SIGNATURE_FILE,
+    CompilePolicy,
+    Golden,
     Signature,
 )
+from serin_contract.compiled import Compiled
 from serin_contract.http import PROFILE_BYTES_MAX
 
 Task = Literal["classification", "regression"]
@@ -48,6 +52,8 @@ class PackagedBundle(msgspec.Struct, frozen=True):
     """What `spec.model.digest` pins."""
     metrics: dict[str, Any]
     """Out-of-fold quality of the model, as in metrics.json."""
+    compiled: Compiled
+    """What came of compiling it to ONNX, as in compiled.json."""
 
 
 def package(
@@ -61,6 +67,7 @@ def package(
     task: Task | None = None,
     golden_rows: int = 32,
     profile_rows: Rows | None = None,
+    onnx: CompilePolicy = "auto",
 ) -> PackagedBundle:
     """Write a bundle of the model to the directory `out`.
 
@@ -79,6 +86,8 @@ def package(
         profile_rows: all training rows, where X and y are a random sample of them because they do not fit in
             memory: a CSV or Parquet file, or a function that yields chunks (arrays or data frames) each time it is
             called. The bins of the features are counted on them, those of the predictions on X.
+        onnx: whether the model is compiled to ONNX, which answers far faster and is kept only if it answers alike:
+            `auto` tries, `never` does not, `require` fails where it cannot be done.
 
     Raises:
         BundleError: the model or the data cannot be packaged; the text says why and what to do.
@@ -90,10 +99,25 @@ def package(
     task = _task(model, task)
     table = read_table(X, feature_names)
     labels = read_labels(y, len(table.matrix), task)
+    if onnx not in get_args(CompilePolicy):
+        raise BundleError(f"onnx must be 'auto', 'never' or 'require', not {onnx!r}")
     files, quality = _contents(model, table, labels, task, golden_rows, profile_rows)
+    compiled = _compile(files, table, labels, golden_rows, onnx)
     files[MANIFEST_FILE] = encode_manifest(name, files)
     write_bundle(Path(out), files)
-    return PackagedBundle(path=Path(out), digest=digest_of(files[MANIFEST_FILE]), metrics=quality)
+    return PackagedBundle(Path(out), digest_of(files[MANIFEST_FILE]), quality, compiled)
+
+
+def _compile(
+    files: dict[str, bytes], table: Table, labels: NDArray[Any], golden_rows: int, policy: CompilePolicy
+) -> Compiled:
+    """Add the compiled model to the files, from what they already say."""
+    signature = msgspec.json.decode(files[SIGNATURE_FILE], type=Signature)
+    golden = msgspec.json.decode(files[GOLDEN_FILE], type=Golden)
+    rows = choose_rows(labels, golden_rows, signature.task)
+    compiled, made = compile_model(load_model(files[MODEL_FILE]), table, signature, golden, rows, policy)
+    files |= made
+    return compiled
 
 
 def _contents(

@@ -34,6 +34,8 @@ ENV_FETCH_RANGES = "SERIN_FETCH_RANGES"
 """Address ranges between commas that bundles may be fetched from although they are not public."""
 ENV_GRPC_PORT = "SERIN_GRPC_PORT"
 """Set only where gRPC is asked for."""
+ENV_COMPILE = "SERIN_COMPILE"
+"""`auto`, `never` or `require`; absent: auto."""
 
 MODEL_MOUNT = "/mnt/model"
 FETCHED_DIR = f"{MODEL_MOUNT}/bundle"

@@ -28,6 +28,8 @@ class StartupReason(StrEnum):
     """The model holds a type outside the runtime's own allow-list."""
     SelfTestFailed = "SelfTestFailed"
     """The golden rows were not answered as recorded."""
+    NotCompiled = "NotCompiled"
+    """There is no proven compiled model, and the spec or the image takes nothing else."""
     SettingsInvalid = "SettingsInvalid"
     """An environment variable, the keys file or a credential is missing or malformed."""
     SourceRefused = "SourceRefused"

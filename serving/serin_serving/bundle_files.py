@@ -76,6 +76,20 @@ def read_manifest(data: bytes, pinned: str | None) -> tuple[str, Manifest]:
     return digest, _manifest(data)
 
 
+def read_more(directory: Path, bundle: Bundle, path: str) -> bytes:
+    """One more file of a bundle that was read, held against the same manifest again.
+
+    Raises:
+        RefusedError: as in `read_bundle`; a file that the manifest does not list is missing.
+    """
+    entry = bundle.manifest.files.get(path)
+    if entry is None:
+        raise RefusedError(StartupReason.BundleMissing, f"the manifest does not list {path}")
+    content = _checked(directory, path, entry, keep=True)
+    assert content is not None
+    return content
+
+
 def _manifest(data: bytes) -> Manifest:
     try:
         manifest = msgspec.json.decode(data, type=Manifest)

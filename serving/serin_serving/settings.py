@@ -6,11 +6,12 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
 from serin_contract import http, labels
-from serin_contract.bundle import is_digest
+from serin_contract.bundle import CompilePolicy, is_digest
 from serin_contract.sampled import SAMPLE_ROWS_MAX, SAMPLE_ROWS_MIN
 from serin_contract.startup import StartupReason
 from serin_serving.errors import RefusedError
@@ -45,6 +46,8 @@ class Settings(msgspec.Struct, frozen=True):
     stats_port: int = http.STATS_PORT
     grpc_port: int | None = None
     """None: no gRPC. 0 takes a free port too."""
+    compile: CompilePolicy = "auto"
+    """Whether the compiled model is served, where the bundle has one."""
     host: str = ""
     """Empty listens on every address of the pod, IPv6 as well as IPv4."""
 
@@ -80,6 +83,7 @@ def from_env(env: Mapping[str, str]) -> Settings:
         inference_port=_port(env, ENV_INFERENCE_PORT, http.INFERENCE_PORT),
         stats_port=_port(env, ENV_STATS_PORT, http.STATS_PORT),
         grpc_port=_port(env, labels.ENV_GRPC_PORT, 0) if env.get(labels.ENV_GRPC_PORT) else None,
+        compile=_compile(env),
         host=env.get(ENV_HOST, ""),
     )
 
@@ -136,6 +140,14 @@ def _sample_rows(env: Mapping[str, str]) -> int:
     if not (text.isascii() and text.isdigit()) or not SAMPLE_ROWS_MIN <= int(text) <= SAMPLE_ROWS_MAX:
         raise _invalid(f"{labels.ENV_SAMPLE_ROWS} must be a number of rows from {SAMPLE_ROWS_MIN} to {SAMPLE_ROWS_MAX}")
     return int(text)
+
+
+def _compile(env: Mapping[str, str]) -> CompilePolicy:
+    text = env.get(labels.ENV_COMPILE, "auto")
+    for policy in get_args(CompilePolicy):
+        if text == policy:
+            return policy  # type: ignore[no-any-return]
+    raise _invalid(f"{labels.ENV_COMPILE} must be one of {', '.join(get_args(CompilePolicy))}")
 
 
 def _port(env: Mapping[str, str], variable: str, default: int) -> int:

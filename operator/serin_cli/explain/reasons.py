@@ -254,6 +254,10 @@ REASONS: dict[GateReason, Paragraph] = {
         "The candidate's server has settings or keys that it cannot use.",
         "Correct `serving.env`; the sentence above names what is wrong.",
     ),
+    GateReason.NotCompiled: Paragraph(
+        "A compiled model is required, and the bundle has none that the candidate's server can serve.",
+        "Package the model with `--compile require` to see why, or set `serving.compile` to auto.",
+    ),
     GateReason.SourceRefused: Paragraph(
         "The bundle's place, or one that it redirects to, is not one that pods may fetch from.",
         "Use a public place, or have its address range allowed in the chart (`artefacts.allowedRanges`).",

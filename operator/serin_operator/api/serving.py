@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from serin_contract.bundle import CompilePolicy
 from serin_operator.api.base import ApiModel
 from serin_operator.api.durations import Duration
 from serin_operator.api.fields import NAME_PATTERN, TOLERATION_RULES, Quantity
@@ -125,6 +126,15 @@ class Serving(ApiModel):
             description=(
                 "Speak the Open Inference Protocol by gRPC too, on a port of its own; absent or false, the pods "
                 "speak HTTP alone."
+            )
+        ),
+    ] = None
+    compile: Annotated[
+        CompilePolicy | None,
+        Field(
+            description=(
+                "Whether the bundle's compiled model (ONNX) is served: auto serves it where it is proven, and "
+                "scikit-learn otherwise; never and require take one of the two only; auto by default."
             )
         ),
     ] = None

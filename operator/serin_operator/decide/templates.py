@@ -135,6 +135,9 @@ def _environment(deployment: str, revision: str, spec: ModelDeploymentSpec, dige
         own[labels.ENV_SAMPLE_ROWS] = str(spec.serving.sample_rows)
     if _asks_grpc(spec.serving):
         own[labels.ENV_GRPC_PORT] = str(http.GRPC_PORT)
+    if spec.serving and spec.serving.compile:
+        # As above: absent is what every server takes for auto.
+        own[labels.ENV_COMPILE] = spec.serving.compile
     if digest is not None:
         own[labels.ENV_BUNDLE_DIGEST] = digest
     asked = spec.serving.env if spec.serving and spec.serving.env else ()

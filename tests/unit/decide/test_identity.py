@@ -31,6 +31,7 @@ def serving(**changes: Any) -> dict[str, Any]:
         ("a longer request to wait for", serving(longestRequest="9s")),
         ("rows to keep", serving(sampleRows=100)),
         ("gRPC", serving(grpc=True)),
+        ("no compiled model", serving(compile="never")),
         ("a node selector", serving(nodeSelector={"disk": "ssd"})),
         ("a toleration", serving(tolerations=[{"key": "gpu", "operator": "Exists"}])),
         ("a pull secret", serving(imagePullSecrets=[{"name": "registry"}])),

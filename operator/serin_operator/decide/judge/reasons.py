@@ -126,6 +126,8 @@ class GateReason(StrEnum):
     """Fail: the candidate's server does not answer the golden rows as recorded."""
     SettingsInvalid = "SettingsInvalid"
     """Fail: the candidate's server has settings or keys that it cannot use."""
+    NotCompiled = "NotCompiled"
+    """Fail: a compiled model is required, and the bundle has none that the candidate's server can serve."""
     SourceRefused = "SourceRefused"
     """Fail: the bundle's place, or one that it redirects to, is not one that is fetched from."""
     SourceDenied = "SourceDenied"
