@@ -10,8 +10,10 @@ import asyncio
 from typing import Any
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
+
+from serin_serving.http_connection import HttpConnection
+from serin_serving.patience import Patience
 
 COHORTS_REMEMBERED = 32
 """By one connection, the latest: as many as a pod keeps counters for."""
@@ -60,10 +62,11 @@ class Connections:
         return connection.number < self._kept_from
 
 
-def protocol(connections: Connections) -> type[HttpToolsProtocol]:
-    """The protocol of one connection, as uvicorn has it, with that connection in the state of each request."""
+def protocol(connections: Connections) -> type[HttpConnection]:
+    """The protocol of one connection, with that connection in the state of each request."""
+    patience = Patience()
 
-    class KnownConnection(HttpToolsProtocol):
+    class KnownConnection(HttpConnection):
         def __init__(
             self,
             config: Config,
@@ -71,7 +74,7 @@ def protocol(connections: Connections) -> type[HttpToolsProtocol]:
             app_state: dict[str, Any],
             _loop: asyncio.AbstractEventLoop | None = None,
         ) -> None:
-            super().__init__(config, server_state, {**app_state, _KEY: connections.open()}, _loop)
+            super().__init__(config, server_state, {**app_state, _KEY: connections.open()}, patience, _loop)
 
     return KnownConnection
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -20,6 +21,9 @@ from serin_contract.startup import EXIT_REFUSED, ResolvedDigest, StartupFailure,
 from serin_serving import log, settings
 from serin_serving.bundle_files import read_bundle
 from serin_serving.errors import RefusedError
+
+COLLECTED_EACH = 10_000
+"""How many new objects make the collector look for garbage; a request makes dozens and leaves none."""
 
 _log = logging.getLogger("serin_serving")
 
@@ -78,6 +82,11 @@ def serve(env: Mapping[str, str]) -> None:
         stats = drain.listen(configured.host, configured.stats_port)
     except OSError as error:
         raise RefusedError(StartupReason.SettingsInvalid, f"a port cannot be listened on: {error.strerror}") from error
+
+    # What is loaded stays: the collector need not walk it again and again, which would hold up callers.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECTED_EACH)
 
     async def run() -> None:
         server = Server(configured, loaded, keys)

@@ -17,6 +17,7 @@ import orjson
 
 from serin_contract.bundle import Signature
 from serin_contract.ids import ROWS_MAX
+from serin_serving import plain_tensor
 from serin_serving.errors import RequestError
 from serin_serving.layout import Layout, Matrix
 from serin_serving.model import Answers
@@ -28,6 +29,7 @@ _FLOATS = frozenset({"FP64", "FP32", "FP16"})
 _WHOLE = frozenset({"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"})
 _DATATYPES = _FLOATS | _WHOLE | {"BOOL", "BYTES"}
 _ID_CHARS_MAX = 1024
+_PREDICT_ONLY = [{"name": PREDICT}]
 
 
 class InferRequest(msgspec.Struct, frozen=True):
@@ -39,6 +41,8 @@ class InferRequest(msgspec.Struct, frozen=True):
     """Shape [m, d] as the model is fed it."""
     probabilities: bool
     """Whether the caller wants them where there are any."""
+    is_finite: bool = False
+    """Whether every value is known to be there and finite; where it is not, the matrix has to be asked."""
 
 
 def decode_infer(body: bytes, layout: Layout) -> InferRequest:
@@ -57,10 +61,12 @@ def decode_infer(body: bytes, layout: Layout) -> InferRequest:
     inputs = document.get("inputs")
     if not isinstance(inputs, list) or not inputs or not all(isinstance(item, dict) for item in inputs):
         raise RequestError(400, "`inputs` must be a list of at least one tensor", "shape")
+    plain = plain_tensor.read(inputs, layout)
     return InferRequest(
         id=_request_id(document.get("id")),
-        matrix=_matrix(inputs, layout),
+        matrix=_matrix(inputs, layout) if plain is None else plain,
         probabilities=_wants_probabilities(document.get("outputs")),
+        is_finite=plain is not None,
     )
 
 
@@ -132,6 +138,8 @@ def _request_id(value: object) -> str | None:
 def _wants_probabilities(outputs: object) -> bool:
     if outputs is None or outputs == []:
         return True
+    if outputs == _PREDICT_ONLY:
+        return False
     if not isinstance(outputs, list) or not all(isinstance(output, dict) for output in outputs):
         raise RequestError(400, "`outputs` must be a list of objects with a name")
     names = [output.get("name") for output in outputs]

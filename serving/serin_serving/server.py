@@ -82,7 +82,7 @@ class Server:
             prediction_id = ""
         if visit.counted:
             self._counts.predicted(visit.cohort, request.matrix, answers, now)
-        self.metrics.rows.inc(len(answers.values))
+        self.metrics.predicted(len(answers.values))
         signature = self.model.signature
         return encode_infer(self.name, self.revision, request, answers, signature, prediction_id), prediction_id
 
@@ -177,7 +177,8 @@ class Server:
     async def _predict(self, body: bytes) -> tuple[InferRequest, Answers]:
         request = decode_infer(body, self.model.layout)
         # Where the model takes no gaps such a row would fail the whole call; alone it fails itself only.
-        alone = not self.model.takes_gaps and self.model.layout.has_gaps(request.matrix)
+        doubtful = not (self.model.takes_gaps or request.is_finite)
+        alone = doubtful and self.model.layout.has_gaps(request.matrix)
         return request, await self._batcher.submit(request.matrix, alone=alone)
 
     async def _predict_rows(self, body: bytes) -> tuple[Matrix, Answers]:

@@ -50,6 +50,8 @@ class Nowhere(asyncio.Transport):
     def writelines(self, parts: Any) -> None:
         self.write(b"".join(parts))
 
+    def close(self) -> None: ...
+
     def is_closing(self) -> bool:
         return False
 
@@ -86,7 +88,12 @@ class Load:
         settings = Settings(NAME, f"{NAME}-2", "pod", model.bundle, model.digest, model.keys, model.stable_profile, 0.0)
         server = Server(settings, startup.load(settings), Keys(model.keys, time.monotonic()))
         config = uvicorn.Config(
-            inference_app(server), http=protocol(server.connections), lifespan="off", log_config=None, access_log=False
+            inference_app(server),
+            http=protocol(server.connections),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
         )
         config.load()
         self._data = whole_request(model, rows)
