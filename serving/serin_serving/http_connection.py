@@ -48,6 +48,8 @@ class HttpConnection(HttpToolsProtocol):
         self._connections_max = connections_max
         self._received = 0
         """Bytes of the request that is being read."""
+        self._head_begun = False
+        self._head_bytes = 0
         self._body_bytes = 0
         self._is_refused = False
 
@@ -74,12 +76,13 @@ class HttpConnection(HttpToolsProtocol):
         self._received += len(data)
         super().data_received(data)
         if self._received > HEAD_BYTES_MAX + _FRAMING * self._body_bytes:
-            self._refuse(431, f"the head of a request has at most {HEAD_BYTES_MAX} bytes")
+            self._refuse_head()
 
     def on_message_begin(self) -> None:
         """Called by the parser."""
         super().on_message_begin()
-        self._body_bytes = 0
+        self._body_bytes = self._head_bytes = 0
+        self._head_begun = True
         self.deadlines.head_since = self.loop.time()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -88,12 +91,18 @@ class HttpConnection(HttpToolsProtocol):
         if name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
         self.headers.append((name, value))
-        if len(self.headers) > HEADERS_MAX:
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > HEAD_BYTES_MAX:
+            self._refuse_head()
+        elif len(self.headers) > HEADERS_MAX:
             self._refuse(431, f"a request has at most {HEADERS_MAX} headers")
 
     def on_headers_complete(self) -> None:
         """Called by the parser: make the request and begin to answer it."""
         self.deadlines.head_since = None
+        self._head_begun = False
+        if len(self.url) > HEAD_BYTES_MAX:
+            self._refuse_head()
         if self._is_refused:
             return
         parser, scope = self.parser, self.scope
@@ -160,10 +169,16 @@ class HttpConnection(HttpToolsProtocol):
 
     def refuse_slow_head(self) -> None:
         """The head of a request did not come in time; nothing is said where nothing of it has come."""
-        if self._received:
+        if self.cycle is not None and not self.cycle.response_complete:
+            # The caller waits for the answer to the request before.
+            return
+        if self._head_begun:
             self._refuse(408, "the head of the request did not come in time")
         else:
             self.transport.close()
+
+    def _refuse_head(self) -> None:
+        self._refuse(431, f"the head of a request has at most {HEAD_BYTES_MAX} bytes")
 
     def _refuse(self, status: int, sentence: str) -> None:
         """Answer what is no request, and end the connection."""
@@ -183,9 +198,9 @@ class HttpConnection(HttpToolsProtocol):
         self.transport.close()
 
 
-def bounded(connections_max: int) -> type[HttpConnection]:
+def bounded(connections_max: int, patience: Patience | None = None) -> type[HttpConnection]:
     """The protocol of a listener that has at most so many connections."""
-    patience = Patience()
+    watched_by = patience or Patience()
 
     class BoundedConnection(HttpConnection):
         def __init__(
@@ -195,7 +210,7 @@ def bounded(connections_max: int) -> type[HttpConnection]:
             app_state: dict[str, Any],
             _loop: AbstractEventLoop | None = None,
         ) -> None:
-            super().__init__(config, server_state, app_state, patience, _loop, connections_max)
+            super().__init__(config, server_state, app_state, watched_by, _loop, connections_max)
 
     return BoundedConnection
 

@@ -39,7 +39,16 @@ class Slow(Protocol):
 class Patience:
     """Ends the connections whose callers were too slow."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        head_seconds: float = HEAD_SECONDS_MAX,
+        unread_seconds: float = UNREAD_SECONDS_MAX,
+        look_seconds: float = LOOK_SECONDS,
+    ) -> None:
+        """Take how long a head and an unread answer may take, and how often to look."""
+        self._head_seconds = head_seconds
+        self._unread_seconds = unread_seconds
+        self._look_seconds = look_seconds
         self._watched: set[Slow] = set()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -54,32 +63,25 @@ class Patience:
         self._watched.discard(connection)
 
     def _wait(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+        self._timer = asyncio.get_running_loop().call_later(self._look_seconds, self._look)
 
     def _look(self) -> None:
         now = asyncio.get_running_loop().time()
         for connection in list(self._watched):
-            end_if_slow(connection, now)
+            self._end_if_slow(connection, now)
         self._timer = None
         if self._watched:
             self._wait()
 
-
-def end_if_slow(connection: Slow, now: float) -> None:
-    """End the connection where its caller took too long.
-
-    Args:
-        connection: any.
-        now: the loop's time in seconds.
-    """
-    deadlines = connection.deadlines
-    if _passed(deadlines.unread_since, UNREAD_SECONDS_MAX, now):
-        # What waits to be written would keep it open for ever.
-        connection.transport.abort()
-    elif _passed(deadlines.head_since, HEAD_SECONDS_MAX, now):
-        connection.refuse_slow_head()
-    elif _passed(deadlines.idle_since, connection.timeout_keep_alive, now):
-        connection.transport.close()
+    def _end_if_slow(self, connection: Slow, now: float) -> None:
+        deadlines = connection.deadlines
+        if _passed(deadlines.unread_since, self._unread_seconds, now):
+            # What waits to be written would keep it open for ever.
+            connection.transport.abort()
+        elif _passed(deadlines.head_since, self._head_seconds, now):
+            connection.refuse_slow_head()
+        elif _passed(deadlines.idle_since, connection.timeout_keep_alive, now):
+            connection.transport.close()
 
 
 def _passed(since: float | None, seconds: float, now: float) -> bool:
