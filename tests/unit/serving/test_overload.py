@@ -20,7 +20,7 @@ from tests.unit.serving.test_drain import process
 from serin_bundle import package
 from serin_serving import startup
 
-CALLERS = 16
+CALLERS = 8
 ASKED = 20
 SECONDS_MAX = 0.05
 READS = {
@@ -40,7 +40,7 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Case:
     with warnings.catch_warnings():
         # One step of training is enough to be slow.
         warnings.simplefilter("ignore")
-        model = MLPClassifier((1500, 1500), max_iter=1).fit(rows, labels)
+        model = MLPClassifier((1000, 1000), max_iter=1).fit(rows, labels)
         made = package(model, rows, labels, out, name="wide", golden_rows=8)
     return Case("wide", out, made.digest, model, rows, labels)
 
@@ -57,7 +57,11 @@ def call_until(ended: threading.Event, server: Running, statuses: list[int]) -> 
 
 
 @pytest.mark.slow
-def test_a_slow_model_holds_up_no_probe_and_no_reader(slow: Case, keys_file: Path) -> None:
+def test_a_slow_model_holds_up_no_probe_and_no_reader(
+    slow: Case, keys_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As in the image: one core, one thread.
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert startup.load(settings(slow, keys_file)).slow
     found: dict[str, list[float]] = {name: [] for name in READS}
     ended, statuses = threading.Event(), list[int]()
