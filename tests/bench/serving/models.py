@@ -15,6 +15,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from serin_bundle import package
 from serin_contract.keys import derive_ring, encode
@@ -48,6 +49,12 @@ class Served:
 
 def prepare(name: str, base: Path) -> Served:
     """Fit a model and write all that the servers need."""
+    # On a busy machine threads of one small sum wait for each other most of the time.
+    with threadpool_limits(1):
+        return _prepare(name, base)
+
+
+def _prepare(name: str, base: Path) -> Served:
     estimator, load = MODELS[name]
     data = load()
     model = estimator().fit(data.data, data.target)
@@ -80,7 +87,7 @@ def _pipeline() -> Any:
 
 
 MODELS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
-    "linear": (lambda: LogisticRegression(max_iter=10_000), load_breast_cancer),
+    "linear": (lambda: LogisticRegression(solver="newton-cholesky"), load_breast_cancer),
     "pipeline": (_pipeline, load_breast_cancer),
     "forest": (lambda: RandomForestClassifier(100, random_state=0), load_digits),
     "boosted": (lambda: HistGradientBoostingClassifier(random_state=0), load_digits),
