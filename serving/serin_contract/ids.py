@@ -7,6 +7,7 @@ under which cohort and when. A label names the id and a row. The MAC is keyed BL
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
 import hmac
 import os
@@ -16,6 +17,8 @@ import msgspec
 from serin_contract.keys import KeyRing
 
 MAC_BYTES = 12
+NONCE_BYTES = 8
+NONCES_DRAWN = 256
 ROWS_MAX = 4096
 ID_CHARS_MAX = 96 * 1024
 HEADER_CHARS_MAX = 1024
@@ -49,6 +52,7 @@ class UnknownKeyError(ValueError):
     """The id was signed under a key that this pod no longer has."""
 
 
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(PredictionId)
 
@@ -57,9 +61,9 @@ def sign(
     ring: KeyRing, revision: str, cohort: str, predicted_at: int, predictions: list[Prediction], weight: float = 1.0
 ) -> str:
     """A fresh id for one answered request, URL-safe."""
-    nonce = os.urandom(8)
-    body = _encoder.encode(PredictionId(ring.current, revision, cohort, predicted_at, predictions, nonce, weight))
-    return base64.urlsafe_b64encode(_mac(ring.signing_key(), body) + body).rstrip(b"=").decode()
+    body = _encoder.encode(PredictionId(ring.current, revision, cohort, predicted_at, predictions, _nonce(), weight))
+    text = binascii.b2a_base64(_mac(ring.signing_key(), body) + body, newline=False)
+    return text.translate(_URL_SAFE).rstrip(b"=").decode()
 
 
 def verify(ring: KeyRing, text: str) -> PredictionId:
@@ -83,6 +87,24 @@ def verify(ring: KeyRing, text: str) -> PredictionId:
     if not hmac.compare_digest(_mac(key, body), data[:MAC_BYTES]):
         raise ValueError("the signature of this prediction id does not hold")
     return claimed
+
+
+class _Nonces:
+    """Random bytes, drawn from the system for many ids at once. Each is given out once, whichever thread asks."""
+
+    def __init__(self) -> None:
+        self._drawn: list[bytes] = []
+
+    def __call__(self) -> bytes:
+        try:
+            return self._drawn.pop()
+        except IndexError:
+            more = os.urandom(NONCE_BYTES * NONCES_DRAWN)
+            self._drawn += [more[start : start + NONCE_BYTES] for start in range(0, len(more), NONCE_BYTES)]
+            return os.urandom(NONCE_BYTES)
+
+
+_nonce = _Nonces()
 
 
 def _mac(key: bytes, body: bytes) -> bytes:

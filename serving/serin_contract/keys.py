@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import hmac
 
@@ -21,12 +22,17 @@ class KeyRing(msgspec.Struct, frozen=True):
 
     def signing_key(self) -> bytes:
         """The key that new ids are signed with."""
-        return base64.b64decode(self.keys[self.current])
+        return _decoded(self.keys[self.current])
 
     def key(self, key_id: str) -> bytes | None:
         """The key of that id, or None where it is gone."""
         encoded = self.keys.get(key_id)
-        return None if encoded is None else base64.b64decode(encoded)
+        return None if encoded is None else _decoded(encoded)
+
+
+@functools.lru_cache(maxsize=16)
+def _decoded(encoded: str) -> bytes:
+    return base64.b64decode(encoded)
 
 
 def derive_key(master: bytes, deployment_uid: str) -> bytes:

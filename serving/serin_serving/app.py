@@ -60,7 +60,7 @@ class App:
 
     async def _send(self, scope: Scope, send: Send, answer: Answer) -> None:
         # Asked again after the wait: the drain may have begun meanwhile.
-        await send_answer(send, answer, self._common_closing if self._closes(scope) else self._common)
+        await send_answer(scope, send, answer, self._common_closing if self._closes(scope) else self._common)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         try:

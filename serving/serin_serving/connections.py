@@ -10,27 +10,15 @@ import asyncio
 from typing import Any
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
+
+from serin_serving.http_connection import HttpConnection
+from serin_serving.patience import Patience
 
 COHORTS_REMEMBERED = 32
 """By one connection, the latest: as many as a pod keeps counters for."""
 
-HEAD_BYTES_MAX = 64 * 1024
-"""Of a request's first line and headers, while they come in several pieces; a piece is never larger than 256 KiB."""
-
 _KEY = "serin_connection"
-_ERROR = b'{"error":"the headers of this request are too large"}'
-_HEAD_TOO_LARGE = b"\r\n".join(
-    [
-        b"HTTP/1.1 431 Request Header Fields Too Large",
-        b"content-type: application/json",
-        b"content-length: %d" % len(_ERROR),
-        b"connection: close",
-        b"",
-        _ERROR,
-    ]
-)
 
 
 class Connection:
@@ -74,10 +62,11 @@ class Connections:
         return connection.number < self._kept_from
 
 
-def protocol(connections: Connections) -> type[HttpToolsProtocol]:
-    """The protocol of one connection, as uvicorn has it, with that connection in the state of each request."""
+def protocol(connections: Connections) -> type[HttpConnection]:
+    """The protocol of one connection, with that connection in the state of each request."""
+    patience = Patience()
 
-    class KnownConnection(HttpToolsProtocol):
+    class KnownConnection(HttpConnection):
         def __init__(
             self,
             config: Config,
@@ -85,19 +74,7 @@ def protocol(connections: Connections) -> type[HttpToolsProtocol]:
             app_state: dict[str, Any],
             _loop: asyncio.AbstractEventLoop | None = None,
         ) -> None:
-            super().__init__(config, server_state, {**app_state, _KEY: connections.open()}, _loop)
-            self._head_bytes = 0
-
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            # The method is known once the whole head was read.
-            if self.scope is None or "method" in self.scope:
-                self._head_bytes = 0
-                return
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
-                self.transport.write(_HEAD_TOO_LARGE)
-                self.transport.close()
+            super().__init__(config, server_state, {**app_state, _KEY: connections.open()}, patience, _loop)
 
     return KnownConnection
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from serin_contract.http import STATS_BYTES_MAX
@@ -30,9 +31,12 @@ _cohort = re.compile(rb"[A-Za-z0-9._-]{1,128}\Z")
 
 def valid_cohort(values: list[bytes]) -> str:
     """The cohort in the header's values; empty where there is none, more than one or a malformed one."""
-    if len(values) != 1 or not _cohort.match(values[0]):
-        return ""
-    return values[0].decode()
+    return _valid(values[0]) if len(values) == 1 and len(values[0]) <= COHORT_CHARS_MAX else ""
+
+
+@lru_cache(maxsize=64)
+def _valid(value: bytes) -> str:
+    return value.decode() if _cohort.match(value) else ""
 
 
 def cohorts_that_fit(numbers: int) -> int:

@@ -12,12 +12,13 @@ import logging
 import math
 import socket
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import uvicorn
 
 from serin_serving.app import App, inference_app, stats_app
 from serin_serving.connections import protocol
+from serin_serving.http_connection import bounded
 from serin_serving.server import Server
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 STATS_SECONDS_MAX = 2
 """How long the last answers on the stats port may take: only the operator asks there."""
+
+STATS_CONNECTIONS_MAX = 256
+"""Of the operator, of scrapers, of probes, and of the pods that mirror."""
 
 KEEP_ALIVE_SECONDS = 75
 """Longer than proxies keep idle connections, so that they close them and not this server."""
@@ -35,9 +39,7 @@ _log = logging.getLogger(__name__)
 class Listener(uvicorn.Server):
     """A uvicorn server that leaves signals to the drain."""
 
-    def __init__(
-        self, app: App, in_flight_seconds: float, http: type[asyncio.Protocol] | Literal["httptools"] = "httptools"
-    ) -> None:
+    def __init__(self, app: App, in_flight_seconds: float, http: type[asyncio.Protocol]) -> None:
         """`in_flight_seconds` is how long requests that are being answered may take once nothing is accepted."""
         super().__init__(
             uvicorn.Config(
@@ -95,7 +97,7 @@ async def serve(
 ) -> None:
     """Answer on both sockets, and by gRPC where that listens, until the drain is over and the last answers are out."""
     front = Listener(inference_app(server), longest_request_seconds, protocol(server.connections))
-    back = Listener(stats_app(server), STATS_SECONDS_MAX)
+    back = Listener(stats_app(server), STATS_SECONDS_MAX, bounded(STATS_CONNECTIONS_MAX))
     back_task = asyncio.create_task(back.serve(sockets=[stats]))
     front_task = asyncio.create_task(front.serve(sockets=[inference]))
     waiting = asyncio.create_task(drain.passed(drain_seconds))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from serin_serving.grpc_service import GrpcListener
     from serin_serving.server import Server
     from serin_serving.settings import Settings
+
+COLLECTED_EACH = 10_000
+"""How many new objects make the collector look for garbage; a request makes dozens and leaves none."""
 
 _log = logging.getLogger("serin_serving")
 
@@ -91,6 +95,11 @@ def serve(env: Mapping[str, str]) -> None:
         stats = drain.listen(configured.host, configured.stats_port)
     except OSError as error:
         raise RefusedError(StartupReason.SettingsInvalid, f"a port cannot be listened on: {error.strerror}") from error
+
+    # What is loaded stays: the collector need not walk it again and again, which would hold up callers.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECTED_EACH)
 
     async def run() -> None:
         server = Server(configured, loaded, keys)

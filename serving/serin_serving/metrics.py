@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-    generate_latest,
-)
+import math
+from bisect import bisect_left
+from collections.abc import Iterator
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Metric, disable_created_metrics, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from serin_contract import metrics
 
@@ -26,23 +27,8 @@ class Metrics:
     def __init__(self, deployment: str, revision: str) -> None:
         self.registry = CollectorRegistry()
         names, self._values = ["deployment", "revision"], (deployment, revision)
-        self._requests = Counter(
-            metrics.SERVER_REQUESTS,
-            "Inference requests by the status of their answer.",
-            [*names, "code"],
-            registry=self.registry,
-        )
-        self._codes: dict[int, Counter] = {}
-        self._seconds = Histogram(
-            metrics.SERVER_REQUEST_SECONDS,
-            "Seconds from the arrival of an inference request to its answer.",
-            names,
-            buckets=LATENCY_BOUNDS_SECONDS,
-            registry=self.registry,
-        ).labels(*self._values)
-        self.rows = Counter(
-            metrics.SERVER_ROWS, "Rows answered with predictions.", names, registry=self.registry
-        ).labels(*self._values)
+        self._answers = _Answers([*names], list(self._values))
+        self.registry.register(self._answers)
         self.feedback = Counter(metrics.SERVER_FEEDBACK, "Labels accepted.", names, registry=self.registry).labels(
             *self._values
         )
@@ -110,11 +96,11 @@ class Metrics:
 
     def answered(self, status: int, seconds: float) -> None:
         """Count one inference request."""
-        child = self._codes.get(status)
-        if child is None:
-            child = self._codes[status] = self._requests.labels(*self._values, str(status))
-        child.inc()
-        self._seconds.observe(seconds)
+        self._answers.add(status, seconds)
+
+    def predicted(self, rows: int) -> None:
+        """Count the rows of a request that was answered with predictions."""
+        self._answers.rows += rows
 
     def label_refused(self, reason: str, count: int = 1) -> None:
         """Count refused or repeated labels."""
@@ -127,3 +113,43 @@ class Metrics:
     def encode(self) -> bytes:
         """The text exposition."""
         return generate_latest(self.registry)
+
+
+class _Answers(Collector):
+    """Answers by status and by seconds. Every request is counted here, so only a scrape makes metrics of it."""
+
+    def __init__(self, names: list[str], values: list[str]) -> None:
+        self._names = names
+        self._values = values
+        self._codes: dict[int, int] = {}
+        self._buckets = [0] * (len(LATENCY_BOUNDS_SECONDS) + 1)
+        self._seconds = 0.0
+        self.rows = 0
+
+    def add(self, status: int, seconds: float) -> None:
+        """Count one answer."""
+        self._codes[status] = self._codes.get(status, 0) + 1
+        # A bucket holds its upper bound.
+        self._buckets[bisect_left(LATENCY_BOUNDS_SECONDS, seconds)] += 1
+        self._seconds += seconds
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics as they stand."""
+        requests = CounterMetricFamily(
+            metrics.SERVER_REQUESTS, "Inference requests by the status of their answer.", labels=[*self._names, "code"]
+        )
+        for code, count in self._codes.items():
+            requests.add_metric([*self._values, str(code)], count)
+        yield requests
+        bounds = [floatToGoString(bound) for bound in (*LATENCY_BOUNDS_SECONDS, math.inf)]  # type: ignore[no-untyped-call]
+        seconds = HistogramMetricFamily(
+            metrics.SERVER_REQUEST_SECONDS,
+            "Seconds from the arrival of an inference request to its answer.",
+            labels=self._names,
+        )
+        buckets = list(zip(bounds, accumulate(self._buckets), strict=True))
+        seconds.add_metric(self._values, buckets, sum_value=self._seconds)
+        yield seconds
+        rows = CounterMetricFamily(metrics.SERVER_ROWS, "Rows answered with predictions.", labels=self._names)
+        rows.add_metric(self._values, self.rows)
+        yield rows

@@ -39,10 +39,10 @@ class Answers(msgspec.Struct, frozen=True):
     def part(self, start: int, stop: int) -> Answers:
         """The answers of the rows from `start` up to `stop`."""
         return Answers(
-            values=self.values[start:stop],
-            score=self.score[start:stop],
-            classes=None if self.classes is None else self.classes[start:stop],
-            probabilities=None if self.probabilities is None else self.probabilities[start:stop],
+            self.values[start:stop],
+            self.score[start:stop],
+            None if self.classes is None else self.classes[start:stop],
+            None if self.probabilities is None else self.probabilities[start:stop],
         )
 
 

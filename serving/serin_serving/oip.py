@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from serin_contract.bundle import Signature
 from serin_contract.ids import ROWS_MAX, Prediction
+from serin_serving import plain_tensor
 from serin_serving.errors import RequestError
 from serin_serving.layout import Layout, Matrix
 from serin_serving.model import Answers
@@ -34,6 +35,7 @@ STRUCTURES_MAX = 1_000_000
 """Lists and objects in one body: a nested tensor of all rows and hundreds of columns has fewer."""
 _ID_CHARS_MAX = 1024
 _NAME_CHARS_QUOTED = 64
+_PREDICT_ONLY = [{"name": PREDICT}]
 
 
 class InferRequest(msgspec.Struct, frozen=True):
@@ -51,6 +53,8 @@ class InferRequest(msgspec.Struct, frozen=True):
     """Whether the columns came by name, in any order."""
     raw_outputs: frozenset[str] = frozenset()
     """The outputs that the caller wants as binary tensors."""
+    is_finite: bool = False
+    """Whether every value is known to be there and finite; where it is not, the matrix has to be asked."""
 
 
 class Output(NamedTuple):
@@ -104,13 +108,15 @@ def read_infer(document: object, layout: Layout) -> InferRequest:
     if not isinstance(inputs, list) or not inputs or not all(isinstance(item, dict) for item in inputs):
         raise RequestError(400, "`inputs` must be a list of at least one tensor", "shape")
     wanted = _outputs(document.get("outputs"))
-    matrix, named = _matrix(inputs, layout)
+    plain = plain_tensor.read(inputs, layout)
+    matrix, named = _matrix(inputs, layout) if plain is None else (plain, False)
     return InferRequest(
         id=request_id(document.get("id")),
         matrix=matrix,
         probabilities=PROBABILITIES in wanted,
         predict=PREDICT in wanted,
         named=named,
+        is_finite=plain is not None,
     )
 
 
@@ -210,6 +216,8 @@ def request_id(value: object) -> str | None:
 def _outputs(outputs: object) -> Collection[str]:
     if outputs is None or outputs == []:
         return (PREDICT, PROBABILITIES)
+    if outputs == _PREDICT_ONLY:
+        return (PREDICT,)
     if not isinstance(outputs, list) or not all(isinstance(output, dict) for output in outputs):
         raise RequestError(400, "`outputs` must be a list of objects with a name")
     names = [output.get("name") for output in outputs]

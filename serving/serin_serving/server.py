@@ -117,7 +117,7 @@ class Server:
             self._counts.predicted(visit.cohort, matrix, answers, now)
             if self._sample is not None:
                 self._sample.take(visit.cohort, matrix)
-        self.metrics.rows.inc(len(answers.values))
+        self.metrics.predicted(len(answers.values))
         return prediction_id
 
     async def mirrored(self, body: bytes, mac: str) -> None:
@@ -232,7 +232,8 @@ class Server:
 
     def _submit(self, request: InferRequest) -> asyncio.Future[Answers]:
         # Where the model takes no gaps such a row would fail the whole call; alone it fails itself only.
-        alone = not self.model.takes_gaps and self.model.layout.has_gaps(request.matrix)
+        doubtful = not (self.model.takes_gaps or request.is_finite)
+        alone = doubtful and self.model.layout.has_gaps(request.matrix)
         return self._batcher.submit(request.matrix, alone=alone)
 
     async def _predict_rows(self, body: bytes) -> tuple[Matrix, Answers]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -18,9 +18,21 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 JSON = b"application/json"
+EXCHANGE = "serin.exchange"
+"""Key of a scope under which the connection may offer an AtOnce, which saves messages."""
 BODY_BYTES_MAX = 16 * 1024 * 1024
 BODIES_BYTES_MAX = 128 * 1024 * 1024
 BODY_SECONDS_MAX = 20.0
+
+
+class AtOnce(Protocol):
+    """A request whose body, or answer, can pass whole and without waiting."""
+
+    def body_at_once(self) -> bytes | None:
+        """The body where all of it has come."""
+
+    def answer_at_once(self, status: int, headers: Headers, body: bytes) -> bool:
+        """Whether the answer was taken."""
 
 
 class GoneError(Exception):
@@ -48,13 +60,16 @@ def failure(status: int, sentence: str, headers: Headers | None = None) -> Answe
     return Answer(status, orjson.dumps({"error": sentence}), headers)
 
 
-async def send_answer(send: Send, answer: Answer, common: Headers) -> None:
+async def send_answer(scope: Scope, send: Send, answer: Answer, common: Headers) -> None:
     """Send the answer with the headers that all have in common."""
     # An answer 204 has no content, and may not even name a length of 0 (RFC 9110 §8.6).
     content: Headers = []
     if answer.status != 204:
         content = [(b"content-type", answer.content_type), (b"content-length", str(len(answer.body)).encode())]
     headers = [*content, *common, *answer.headers]
+    at_once: AtOnce | None = scope.get(EXCHANGE)
+    if at_once is not None and at_once.answer_at_once(answer.status, headers, answer.body):
+        return
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
 
@@ -74,6 +89,12 @@ class BodyReader:
             RequestError: it is too big (413), too slow (408), or too much is being read already (503).
             GoneError: the caller hung up.
         """
+        at_once: AtOnce | None = scope.get(EXCHANGE)
+        whole = None if at_once is None else at_once.body_at_once()
+        if whole is not None:
+            if len(whole) > self._each_max:
+                raise self._too_big()
+            return whole
         declared = _content_length(scope)
         if declared > self._each_max:
             raise self._too_big()

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from serin_serving.errors import RequestError
-from serin_serving.wire import BodyReader, GoneError, failure
+from serin_serving.wire import EXCHANGE, Answer, BodyReader, GoneError, failure, send_answer
 
 
 def scope(declared: int | None = None) -> dict[str, Any]:
@@ -58,3 +58,41 @@ async def test_a_caller_that_hangs_up_is_answered_nothing() -> None:
 def test_an_overloaded_server_says_when_to_come_back() -> None:
     assert (b"retry-after", b"1") in failure(503, "full").headers
     assert failure(400, "no").headers == []
+
+
+class Whole:
+    """A connection on which all has come, and which takes what fits."""
+
+    def __init__(self, body: bytes | None, *, takes: bool) -> None:
+        self._body = body
+        self._takes = takes
+        self.taken: list[tuple[int, bytes]] = []
+
+    def body_at_once(self) -> bytes | None:
+        return self._body
+
+    def answer_at_once(self, status: int, _headers: Any, body: bytes) -> bool:
+        if self._takes:
+            self.taken.append((status, body))
+        return self._takes
+
+
+async def test_a_body_that_is_there_is_asked_for_once_and_bounded_all_the_same() -> None:
+    reader = BodyReader(each_max=3)
+    assert await reader.read({**scope(), EXCHANGE: Whole(b"abc", takes=True)}, receiving()) == b"abc"
+    with pytest.raises(RequestError) as caught:
+        await reader.read({**scope(), EXCHANGE: Whole(b"abcd", takes=True)}, receiving())
+    assert caught.value.status == 413
+    assert await reader.read({**scope(), EXCHANGE: Whole(None, takes=True)}, receiving(b"ab", b"c")) == b"abc"
+
+
+@pytest.mark.parametrize("takes", [True, False])
+async def test_an_answer_is_sent_in_messages_only_where_it_is_not_taken_at_once(takes: bool) -> None:
+    connection, messages = Whole(b"", takes=takes), []
+
+    async def send(message: Any) -> None:
+        messages.append(message["type"])
+
+    await send_answer({**scope(), EXCHANGE: connection}, send, Answer(200, b"{}"), [])
+    assert connection.taken == ([(200, b"{}")] if takes else [])
+    assert messages == ([] if takes else ["http.response.start", "http.response.body"])
