@@ -29,6 +29,7 @@ from serin_serving.recent import Recent
 from serin_serving.settings import Settings
 from serin_serving.shadow import Shadow
 from serin_serving.startup import Loaded
+from serin_serving.traces import Tracer
 from serin_serving.visits import CountedCallers, Visit, Visits
 from serin_serving.wire import BodyReader, Scope
 
@@ -42,6 +43,9 @@ class Server:
         self.model = loaded.model
         self.profile = loaded.profile
         self.draining = False
+        self.traces: Tracer | None = None
+        """Set before the first request where traces are exported."""
+        self.logs_requests = settings.logs_requests
         self.bodies = BodyReader()
         self.metrics = Metrics(settings.deployment, settings.revision)
         self.metrics.ready.set(1)
@@ -74,7 +78,9 @@ class Server:
         except Exception as error:
             self._mirror.failed(body, error, time.perf_counter() - began)
             raise
-        self._mirror.answered(body, request.matrix, answers, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        self._mirror.answered(body, request.matrix, answers, seconds)
+        visit.rows, visit.model_began, visit.model_seconds = len(answers.values), began, seconds
         now = time.time()
         weight = 1.0 if visit.counted else 0.0
         prediction_id = ids.sign(self.ring(), self.revision, visit.cohort, int(now), answers.values, weight)
@@ -170,9 +176,11 @@ class Server:
         self._mirror.follow(None)
 
     def close(self) -> None:
-        """Let the worker thread end."""
+        """Let the worker thread end, and send the last spans."""
         self._mirror.follow(None)
         self._batcher.close()
+        if self.traces is not None:
+            self.traces.close()
 
     async def _predict(self, body: bytes) -> tuple[InferRequest, Answers]:
         request = decode_infer(body, self.model.layout)

@@ -20,6 +20,7 @@ ENV_HOST = "SERIN_HOST"
 ENV_TERMINATION_LOG = "SERIN_TERMINATION_LOG"
 
 DRAIN_SECONDS_MAX = 3600.0
+_SWITCH = {"": False, "0": False, "1": True}
 _name = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\Z")
 
 
@@ -42,6 +43,8 @@ class Settings(msgspec.Struct, frozen=True):
     stats_port: int = http.STATS_PORT
     host: str = ""
     """Empty listens on every address of the pod, IPv6 as well as IPv4."""
+    logs_requests: bool = False
+    """Whether answered inferences are logged, as many as the limit of lines lets through."""
 
 
 def termination_log(env: Mapping[str, str]) -> Path:
@@ -74,6 +77,7 @@ def from_env(env: Mapping[str, str]) -> Settings:
         inference_port=_port(env, ENV_INFERENCE_PORT, http.INFERENCE_PORT),
         stats_port=_port(env, ENV_STATS_PORT, http.STATS_PORT),
         host=env.get(ENV_HOST, ""),
+        logs_requests=_switch(env, labels.ENV_ACCESS_LOG),
     )
 
 
@@ -120,6 +124,13 @@ def _seconds(env: Mapping[str, str], variable: str, default: float) -> float:
     if not 0 <= seconds <= DRAIN_SECONDS_MAX:
         raise _invalid(f"{variable} must be a number of seconds from 0 to {DRAIN_SECONDS_MAX:g}")
     return seconds
+
+
+def _switch(env: Mapping[str, str], variable: str) -> bool:
+    text = env.get(variable, "")
+    if text not in _SWITCH:
+        raise _invalid(f"{variable} must be 0 or 1")
+    return _SWITCH[text]
 
 
 def _port(env: Mapping[str, str], variable: str, default: int) -> int:

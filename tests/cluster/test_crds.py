@@ -168,6 +168,9 @@ ACCEPTED = {
     ),
     "drift of both arms passed over": (("spec.verdicts.onSharedDrift", "Ignore"),),
     "a gate that only reports": (("spec.gates.errorRate", {"mode": "Observe", "max": 0.05}),),
+    "a log of requests, which is the one variable of Serin's own that is yours": (
+        ("spec.serving.env", [{"name": "SERIN_ACCESS_LOG", "value": "1"}]),
+    ),
     "a paused deployment": (("spec.paused", True),),
     "the longest name": (("metadata.name", "w" * 40),),
 }
