@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Sequence
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -21,6 +23,11 @@ from serin_serving.settings import Settings
 from serin_serving.traces import Span
 
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+# A vendor's key, as `key` or `tenant@system`, and its value: W3C Trace Context §3.3.1.3.
+_member = re.compile(
+    r"([a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})"
+    r"=([\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e])\Z"
+)
 _SCOPE = InstrumentationScope("serin_serving")
 
 
@@ -33,6 +40,8 @@ class OtlpExporter:
         Raises:
             Exception: of OpenTelemetry, where a variable of its own is malformed.
         """
+        # It quotes a malformed OTEL_EXPORTER_OTLP_HEADERS, which may be a password.
+        logging.getLogger("opentelemetry.util.re").setLevel(logging.CRITICAL)
         self._deployment, self._revision = settings.deployment, settings.revision
         self._resource = _resource(settings)
         self._exporter = OTLPSpanExporter()
@@ -47,8 +56,7 @@ class OtlpExporter:
         self._exporter.shutdown()  # type: ignore[no-untyped-call]
 
     def _parts(self, span: Span) -> list[ReadableSpan]:
-        # The library's own type reads a list-member at a time and leaves out what is malformed.
-        state = TraceState.from_header([span.state]) if span.state else TraceState()
+        state = TraceState(_members(span.state))
         context = SpanContext(span.trace_id, span.span_id, is_remote=False, trace_flags=_SAMPLED, trace_state=state)
         parent = SpanContext(span.trace_id, span.parent_id, is_remote=True) if span.parent_id else None
         parts = [
@@ -97,6 +105,17 @@ class OtlpExporter:
             end_time=span.model_ended_ns,
             instrumentation_scope=_SCOPE,
         )
+
+
+def _members(state: str) -> list[tuple[str, str]]:
+    """The members of a `tracestate`, or none where one is malformed: the library would log a caller's text."""
+    found: dict[str, str] = {}
+    for member in filter(None, (part.strip(" \t") for part in state.split(","))):
+        pair = _member.match(member)
+        if pair is None or pair[1] in found:
+            return []
+        found[pair[1]] = pair[2]
+    return list(found.items())
 
 
 def _resource(settings: Settings) -> Resource:
