@@ -24,6 +24,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 
+from serin_contract.boosted import Boosted
 from serin_contract.bundle import FILE_BYTES_MAX, Signature
 from serin_contract.ids import Prediction
 from serin_contract.model_types import MODEL_TYPES_ALLOWED
@@ -159,8 +160,18 @@ def load_model(data: bytes, signature: Signature) -> Model:
         )
     estimator = _construct(data)
     check_trees(estimator)
+    return adopt(estimator, signature)
+
+
+def adopt(estimator: Any, signature: Signature) -> Model:
+    """Serve what was loaded.
+
+    Raises:
+        RefusedError: it is not the model that the signature describes (BundleInvalid).
+    """
     _check_signature(estimator, signature)
-    _run_on_one_core(estimator)
+    if hasattr(estimator, "get_params"):
+        _run_on_one_core(estimator)
     return Model(estimator, signature)
 
 
@@ -212,7 +223,7 @@ def _predicts_by_argmax(estimator: Any) -> bool:
     Only types of which that is known: others choose by a threshold or by scores in another order.
     """
     final = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
-    return type(final) in _ARGMAX_TYPES
+    return type(final) in _ARGMAX_TYPES or isinstance(final, Boosted)
 
 
 def _is_clear(probabilities: NDArray[np.float64]) -> bool:

@@ -45,6 +45,10 @@ class Settings(msgspec.Struct, frozen=True):
     """Empty listens on every address of the pod, IPv6 as well as IPv4."""
     logs_requests: bool = False
     """Whether answered inferences are logged, as many as the limit of lines lets through."""
+    allows_pickle: bool = False
+    """Whether the spec lets a pickle run code of whoever made it."""
+    model_class: str = ""
+    """`module:Class` in the image, for a model that only that class knows how to read."""
 
 
 def termination_log(env: Mapping[str, str]) -> Path:
@@ -78,6 +82,8 @@ def from_env(env: Mapping[str, str]) -> Settings:
         stats_port=_port(env, ENV_STATS_PORT, http.STATS_PORT),
         host=env.get(ENV_HOST, ""),
         logs_requests=_switch(env, labels.ENV_ACCESS_LOG),
+        allows_pickle=_switch(env, labels.ENV_ALLOW_PICKLE),
+        model_class=env.get(labels.ENV_MODEL_CLASS, ""),
     )
 
 

@@ -12,14 +12,15 @@ import numpy as np
 import sklearn
 
 from serin_contract import profile as profiles
-from serin_contract.bundle import GOLDEN_FILE, MODEL_FILE, PROFILE_FILE, SIGNATURE_FILE, Golden, Signature
+from serin_contract.bundle import GOLDEN_FILE, PROFILE_FILE, SIGNATURE_FILE, Golden, Signature
 from serin_contract.http import PROFILE_BYTES_MAX
 from serin_contract.profile import Profile
 from serin_contract.startup import StartupReason
+from serin_serving import runtimes
 from serin_serving.bundle_files import Bundle, read_bundle
 from serin_serving.errors import RefusedError, RequestError
 from serin_serving.layout import Layout, Matrix
-from serin_serving.model import Answers, Model, load_model
+from serin_serving.model import Answers, Model
 from serin_serving.readings import Columns
 from serin_serving.settings import Settings
 
@@ -48,7 +49,7 @@ def load(settings: Settings) -> Loaded:
     golden = _decode(bundle, GOLDEN_FILE, Golden)
     profile = _profile(bundle.files[PROFILE_FILE], signature)
     stable = None if settings.stable_profile_file is None else _stable_profile(settings.stable_profile_file)
-    model = load_model(bundle.files[MODEL_FILE], signature)
+    model = runtimes.load(bundle, signature, settings)
     rows = self_test(model, golden, bundle.manifest.versions)
     # The timing runs are the warm-up too: the first call of a model is the slowest.
     slow = model.is_slow(rows)
