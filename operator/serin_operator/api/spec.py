@@ -10,7 +10,7 @@ from serin_operator.api.base import ApiModel
 from serin_operator.api.gates import Gates
 from serin_operator.api.markers import Rule, Schema
 from serin_operator.api.rollout import Rollout, Verdicts, Watch
-from serin_operator.api.rules import GATES_RULES, ROLLOUT_RULES, SERVING_RULES, TRAFFIC_RULES, WATCH_RULES
+from serin_operator.api.rules import GATES_RULES, MODEL_RULES, ROLLOUT_RULES, SERVING_RULES, TRAFFIC_RULES, WATCH_RULES
 from serin_operator.api.serving import Serving
 from serin_operator.api.traffic import Traffic
 
@@ -52,12 +52,21 @@ class Model(ApiModel):
             ),
         ),
     ] = None
+    allow_pickle: Annotated[
+        bool | None,
+        Field(
+            description=(
+                "Lets the pods load a model that was packaged as a pickle, which runs code of whoever made the bundle. "
+                "Needs digest, so that it is the code that you looked at."
+            )
+        ),
+    ] = None
 
 
 class ModelDeploymentSpec(ApiModel):
     """What the user wants. The operator never writes it."""
 
-    model: Annotated[Model, Field(description="The bundle to serve.")]
+    model: Annotated[Model, Field(description="The bundle to serve."), Schema(rules=MODEL_RULES)]
     serving: Annotated[Serving | None, Field(description="How the model is served."), Schema(rules=SERVING_RULES)] = (
         None
     )
