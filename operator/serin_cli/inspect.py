@@ -10,6 +10,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from serin_bundle import BundleReport
+    from serin_contract.compiled import Compiled
     from serin_contract.profile import Feature, Profile
 
 
@@ -52,6 +53,7 @@ def _lines(report: BundleReport) -> list[str]:
         f"name      {report.manifest.name}",
         f"digest    {report.digest}",
         *_signature_lines(report),
+        *([] if report.compiled is None else [f"serves    {served_words(report.compiled)}"]),
         *(f"made with {library} {version}" for library, version in sorted(report.manifest.versions.items())),
         *(f"metric    {metric} {_value(value)}" for metric, value in sorted((report.metrics or {}).items())),
         *_profile_lines(report),
@@ -83,6 +85,15 @@ def _profile_lines(report: BundleReport) -> list[str]:
         f"shows     {shown_words(report.profile)}",
         *_clip_lines(report.profile),
     ]
+
+
+def served_words(compiled: Compiled) -> str:
+    """Whether the compiled model is served and what that was proven on, in a sentence."""
+    if compiled.kind == "none":
+        return f"scikit-learn, not compiled: {compiled.reason}"
+    tied = f", {compiled.labels_tied} of them tied" if compiled.labels_tied else ""
+    difference = f"by at most {compiled.difference_max:g}" if compiled.difference_max else "in nothing"
+    return f"ONNX, which differs {difference} on {compiled.rows} rows{tied}"
 
 
 def shown_words(profile: Profile) -> str:

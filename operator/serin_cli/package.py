@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import click
 
-from serin_cli.inspect import shown_words
+from serin_cli.inspect import served_words, shown_words
+from serin_contract.compiled import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,6 +56,14 @@ _PICKLES = (".joblib", ".pkl", ".pickle")
     help="All training rows, CSV or Parquet, where --data is a random sample of them; read in chunks.",
 )
 @click.option(
+    "--compile",
+    "policy",
+    type=click.Choice(get_args(Policy)),
+    default="auto",
+    show_default=True,
+    help="Compile to ONNX and keep the graph if it answers as the model does: try, do not try, or fail without one.",
+)
+@click.option(
     "--allow-pickle",
     is_flag=True,
     help="Load a pickle. It can run any code as you: only for a file that you wrote yourself.",
@@ -68,6 +77,7 @@ def package(
     task: Literal["classification", "regression"] | None,
     golden_rows: int,
     profile_file: Path | None,
+    policy: Policy,
     allow_pickle: bool,
 ) -> None:
     """Make a bundle: the model, what its training data looked like, and proof that it works.
@@ -98,6 +108,7 @@ def package(
             task=task,
             golden_rows=golden_rows,
             profile_rows=profile_file,
+            onnx=policy,
         )
         profile = inspect(made.path).profile
     except BundleError as error:
@@ -106,6 +117,7 @@ def package(
     click.echo(f"digest   {made.digest}")
     for metric, value in made.metrics.items():
         click.echo(f"{metric:<8} {value:.4f}" if isinstance(value, float) else f"{metric:<8} {value}")
+    click.echo(f"serves   {served_words(made.compiled)}")
     if profile is not None:
         click.echo(f"shows    {shown_words(profile)}")
 

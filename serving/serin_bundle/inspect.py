@@ -21,6 +21,7 @@ from serin_contract.bundle import (
     Manifest,
     Signature,
 )
+from serin_contract.compiled import COMPILED_FILE, Compiled
 from serin_contract.profile import Profile
 
 _T = TypeVar("_T")
@@ -45,6 +46,8 @@ class BundleReport(msgspec.Struct, frozen=True):
     signature: Signature | None
     profile: Profile | None
     metrics: dict[str, Any] | None
+    compiled: Compiled | None
+    """None also in bundles that were made before models were compiled."""
 
     @property
     def intact(self) -> bool:
@@ -64,7 +67,9 @@ def inspect(directory: str | Path) -> BundleReport:
     files = [_check(base, path, entry) for path, entry in sorted(manifest.files.items())]
     intact = {file.path for file in files if file.problem is None}
     contents = {
-        path: (base / path).read_bytes() for path in (SIGNATURE_FILE, PROFILE_FILE, METRICS_FILE) if path in intact
+        path: (base / path).read_bytes()
+        for path in (SIGNATURE_FILE, PROFILE_FILE, METRICS_FILE, COMPILED_FILE)
+        if path in intact
     }
     try:
         profile = profiles.decode(contents[PROFILE_FILE]) if PROFILE_FILE in contents else None
@@ -77,6 +82,7 @@ def inspect(directory: str | Path) -> BundleReport:
         signature=_optional(contents, SIGNATURE_FILE, Signature),
         profile=profile,
         metrics=_optional(contents, METRICS_FILE, dict[str, Any]),
+        compiled=_optional(contents, COMPILED_FILE, Compiled),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 import numpy as np
@@ -16,6 +16,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from serin_bundle.chunks import Rows
+from serin_bundle.compile import compile_model, uncompiled
 from serin_bundle.errors import BundleError
 from serin_bundle.folds import OutOfFold, predict_out_of_fold
 from serin_bundle.golden import GOLDEN_ROWS_MAX, build_golden, choose_rows
@@ -28,10 +29,13 @@ from serin_contract.bundle import (
     GOLDEN_FILE,
     MANIFEST_FILE,
     METRICS_FILE,
+    MODEL_FILE,
     PROFILE_FILE,
     SIGNATURE_FILE,
+    Golden,
     Signature,
 )
+from serin_contract.compiled import Compiled, Policy
 from serin_contract.http import PROFILE_BYTES_MAX
 
 Task = Literal["classification", "regression"]
@@ -47,6 +51,8 @@ class PackagedBundle(msgspec.Struct, frozen=True):
     """What `spec.model.digest` pins."""
     metrics: dict[str, Any]
     """Out-of-fold quality of the model, as in metrics.json."""
+    compiled: Compiled
+    """What came of compiling it to ONNX, as in compiled.json."""
 
 
 def package(
@@ -62,6 +68,7 @@ def package(
     profile_rows: Rows | None = None,
     allow_pickle: bool = False,
     custom: Custom | None = None,
+    onnx: Policy = "auto",
 ) -> PackagedBundle:
     """Write a bundle of the model to the directory `out`.
 
@@ -84,6 +91,8 @@ def package(
         allow_pickle: whether a model that no safe format holds is written as a pickle. Serving it takes
             `spec.model.allowPickle` and a pinned digest.
         custom: the class that answers in an image of yours, in place of the model, and what it reads.
+        onnx: whether the model is compiled to ONNX, which answers far faster and is kept only if it answers alike:
+            `auto` tries, `never` does not, `require` fails where it cannot be done.
 
     Raises:
         BundleError: the model or the data cannot be packaged; the text says why and what to do.
@@ -95,11 +104,29 @@ def package(
     task = _task(model, task)
     table = read_table(X, feature_names)
     labels = read_labels(y, len(table.matrix), task)
+    if onnx not in get_args(Policy):
+        raise BundleError(f"onnx must be 'auto', 'never' or 'require', not {onnx!r}")
     runtime = choose(model, allow_pickle=allow_pickle, custom=custom)
     files, quality = _contents(model, runtime, table, labels, task, golden_rows, profile_rows)
+    compiled = _compile(runtime, files, table, labels, golden_rows, onnx)
     files[MANIFEST_FILE] = encode_manifest(name, files)
     write_bundle(Path(out), files)
-    return PackagedBundle(path=Path(out), digest=digest_of(files[MANIFEST_FILE]), metrics=quality)
+    return PackagedBundle(Path(out), digest_of(files[MANIFEST_FILE]), quality, compiled)
+
+
+def _compile(
+    runtime: Runtime, files: dict[str, bytes], table: Table, labels: NDArray[Any], golden_rows: int, policy: Policy
+) -> Compiled:
+    """Add the compiled model to the files, from what they already say."""
+    signature = msgspec.json.decode(files[SIGNATURE_FILE], type=Signature)
+    golden = msgspec.json.decode(files[GOLDEN_FILE], type=Golden)
+    rows = choose_rows(labels, golden_rows, signature.task)
+    if runtime.file != MODEL_FILE:
+        compiled, made = uncompiled(f"what runs {runtime.file} is not compiled", policy)
+    else:
+        compiled, made = compile_model(runtime.read_back(signature), table, signature, golden, rows, policy)
+    files |= made
+    return compiled
 
 
 def _contents(

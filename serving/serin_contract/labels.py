@@ -30,6 +30,8 @@ ENV_ACCESS_LOG = "SERIN_ACCESS_LOG"
 ENV_ALLOW_PICKLE = "SERIN_ALLOW_PICKLE"
 ENV_MODEL_CLASS = "SERIN_MODEL_CLASS"
 """Set in an image of the user's own: `module:Class`. A spec cannot set it."""
+ENV_COMPILE = "SERIN_COMPILE"
+"""`auto`, `never` or `require`; absent: auto."""
 
 MODEL_MOUNT = "/mnt/model"
 KEYS_MOUNT = "/etc/serin/keys"

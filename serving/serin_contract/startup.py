@@ -25,6 +25,8 @@ class StartupReason(StrEnum):
     """The model holds a type outside the runtime's own allow-list."""
     SelfTestFailed = "SelfTestFailed"
     """The golden rows were not answered as recorded."""
+    NotCompiled = "NotCompiled"
+    """There is no proven compiled model, and the spec or the image takes nothing else."""
     SettingsInvalid = "SettingsInvalid"
     """An environment variable or the keys file is missing or malformed."""
 

@@ -31,6 +31,10 @@ LATENCY_BOUNDS_SECONDS = (
 """Upper bounds of the latency buckets; one more bucket holds what is slower. A bound that a person would choose for
 a gate is one of them, and none is more than 1.43 times the one before it."""
 
+Runtime = Literal["onnx", "skops", "xgboost", "lightgbm", "pickle", "custom"]
+"""What runs a model: onnxruntime its compiled graph, scikit-learn the model as it was read by skops, a library of
+boosted trees its own file, code of whoever made the bundle, or a class of the serving image."""
+
 MalformedReason = Literal["type_error", "missing_column", "extra_column", "shape", "other"]
 """Why an inference request was refused."""
 
@@ -160,6 +164,10 @@ class PodStats(msgspec.Struct, frozen=True):
     """Inference requests that are being answered."""
     idle_seconds: float = 0.0
     """Since the last inference request was answered, or since the start where none was; 0 while one is in flight."""
+    runtime: Runtime | None = None
+    """What runs the model; None from a pod of an earlier version."""
+    runtime_reason: str = ""
+    """Why it is not the compiled model that runs; empty where it is."""
     announced: Announced | None = None
     """The announcement that holds; None where there was none."""
 

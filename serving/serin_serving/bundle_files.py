@@ -74,6 +74,20 @@ def read_bundle(directory: Path, pinned: str | None, keep: tuple[str, ...] = (*M
     return Bundle(digest=digest, manifest=manifest, files=files)
 
 
+def read_more(directory: Path, bundle: Bundle, path: str) -> bytes:
+    """One more file of a bundle that was read, held against the same manifest again.
+
+    Raises:
+        RefusedError: as in `read_bundle`; a file that the manifest does not list is missing.
+    """
+    entry = bundle.manifest.files.get(path)
+    if entry is None:
+        raise RefusedError(StartupReason.BundleMissing, f"the manifest does not list {path}")
+    content = _checked(directory, path, entry, keep=True)
+    assert content is not None
+    return content
+
+
 def _manifest(data: bytes) -> Manifest:
     try:
         manifest = msgspec.json.decode(data, type=Manifest)

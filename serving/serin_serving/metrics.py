@@ -102,6 +102,15 @@ class Metrics:
             registry=self.registry,
         ).labels(*self._values)
 
+    def runtime(self, name: str) -> None:
+        """Show what runs the model."""
+        Gauge(
+            metrics.SERVER_RUNTIME,
+            "What runs the model, as a label; the value is always 1.",
+            ["deployment", "revision", "runtime"],
+            registry=self.registry,
+        ).labels(*self._values, name).set(1)
+
     def _counter(self, name: str, text: str) -> Counter:
         return Counter(name, text, ["deployment", "revision"], registry=self.registry).labels(*self._values)
 

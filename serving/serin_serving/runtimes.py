@@ -10,38 +10,57 @@ import importlib
 import io
 import logging
 import warnings
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serin_contract import boosted, labels
-from serin_contract.bundle import CUSTOM_FILE, JOBLIB_FILE, LIGHTGBM_FILE, MODEL_FILE, XGBOOST_FILE, Signature
+from serin_contract.bundle import CUSTOM_FILE, JOBLIB_FILE, LIGHTGBM_FILE, XGBOOST_FILE, Signature
 from serin_contract.startup import StartupReason
-from serin_serving.bundle_files import Bundle
+from serin_contract.stats import Runtime
 from serin_serving.errors import RefusedError
-from serin_serving.model import Model, adopt, load_model
-from serin_serving.settings import Settings
+from serin_serving.model import Model
+from serin_serving.settings import Code
+from serin_serving.skops_model import SkopsModel, adopt
 
 _LIBRARIES = {XGBOOST_FILE: "xgboost", LIGHTGBM_FILE: "lightgbm"}
 _log = logging.getLogger(__name__)
 
 
-def load(bundle: Bundle, signature: Signature, settings: Settings) -> Model:
-    """Load the bundle's model by what runs it.
+class _XGBoostModel(SkopsModel):
+    runtime: ClassVar[Runtime] = "xgboost"
+
+
+class _LightGBMModel(SkopsModel):
+    runtime: ClassVar[Runtime] = "lightgbm"
+
+
+class _PickledModel(SkopsModel):
+    runtime: ClassVar[Runtime] = "pickle"
+
+
+class _CustomModel(SkopsModel):
+    runtime: ClassVar[Runtime] = "custom"
+
+
+def load(file: str, data: bytes, signature: Signature, code: Code) -> Model:
+    """Load a model by what runs it.
+
+    Args:
+        file: one of MODEL_FILES but that of skops.
+        data: what is in it; its hash was checked.
+        signature: of the model.
+        code: what may run.
 
     Raises:
         RefusedError: it must not be loaded here (ModelTypeRefused), or is not what it should be (BundleInvalid).
     """
-    file = bundle.model_file
-    data = bundle.files[file]
-    if file == MODEL_FILE:
-        return load_model(data, signature)
     if file == JOBLIB_FILE:
-        return adopt(_unpickled(data, allowed=settings.allows_pickle), signature)
+        return adopt(_PickledModel, _unpickled(data, allowed=code.allows_pickle), signature)
     if file == CUSTOM_FILE:
-        return adopt(_Custom(_made(data, settings.model_class), signature), signature)
-    return adopt(_boosted(file, data, signature), signature)
+        return adopt(_CustomModel, _Custom(_made(data, code.model_class), signature), signature)
+    return adopt(_XGBoostModel if file == XGBOOST_FILE else _LightGBMModel, _boosted(file, data, signature), signature)
 
 
 def _boosted(file: str, data: bytes, signature: Signature) -> Any:

@@ -49,6 +49,8 @@ class Server:
         self.bodies = BodyReader()
         self.metrics = Metrics(settings.deployment, settings.revision)
         self.metrics.ready.set(1)
+        self.metrics.runtime(loaded.model.runtime)
+        self._runtime_reason = loaded.reason
         self.connections = Connections()
         self.announcements = Announcements(settings.pod_uid, self.connections)
         self.visits = Visits(self.revision, self.announcements, CountedCallers())
@@ -161,6 +163,8 @@ class Server:
                 requests=self.visits.requests,
                 in_flight=self.visits.in_flight,
                 idle_seconds=self.visits.idle_seconds,
+                runtime=self.model.runtime,
+                runtime_reason=self._runtime_reason,
                 announced=self.announcements.said(),
             )
         )

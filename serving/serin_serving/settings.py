@@ -6,11 +6,13 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
 from serin_contract import http, labels
 from serin_contract.bundle import is_digest
+from serin_contract.compiled import Policy
 from serin_contract.startup import StartupReason
 from serin_serving.errors import RefusedError
 
@@ -22,6 +24,15 @@ ENV_TERMINATION_LOG = "SERIN_TERMINATION_LOG"
 DRAIN_SECONDS_MAX = 3600.0
 _SWITCH = {"": False, "0": False, "1": True}
 _name = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\Z")
+
+
+class Code(msgspec.Struct, frozen=True):
+    """Which code besides the image's own programs may run."""
+
+    allows_pickle: bool = False
+    """Whether that of whoever made the bundle."""
+    model_class: str = ""
+    """`module:Class` of the image; empty where it names none."""
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -41,14 +52,13 @@ class Settings(msgspec.Struct, frozen=True):
     inference_port: int = http.INFERENCE_PORT
     """0 takes a free port; the log line of the start names it."""
     stats_port: int = http.STATS_PORT
+    compile: Policy = "auto"
+    """Whether the compiled model is served, where the bundle has one."""
     host: str = ""
     """Empty listens on every address of the pod, IPv6 as well as IPv4."""
     logs_requests: bool = False
     """Whether answered inferences are logged, as many as the limit of lines lets through."""
-    allows_pickle: bool = False
-    """Whether the spec lets a pickle run code of whoever made it."""
-    model_class: str = ""
-    """`module:Class` in the image, for a model that only that class knows how to read."""
+    code: Code = Code()
 
 
 def termination_log(env: Mapping[str, str]) -> Path:
@@ -80,10 +90,10 @@ def from_env(env: Mapping[str, str]) -> Settings:
         longest_request_seconds=_seconds(env, labels.ENV_LONGEST_REQUEST_SECONDS, labels.LONGEST_REQUEST_SECONDS),
         inference_port=_port(env, ENV_INFERENCE_PORT, http.INFERENCE_PORT),
         stats_port=_port(env, ENV_STATS_PORT, http.STATS_PORT),
+        compile=_compile(env),
         host=env.get(ENV_HOST, ""),
         logs_requests=_switch(env, labels.ENV_ACCESS_LOG),
-        allows_pickle=_switch(env, labels.ENV_ALLOW_PICKLE),
-        model_class=env.get(labels.ENV_MODEL_CLASS, ""),
+        code=Code(_switch(env, labels.ENV_ALLOW_PICKLE), env.get(labels.ENV_MODEL_CLASS, "")),
     )
 
 
@@ -137,6 +147,14 @@ def _switch(env: Mapping[str, str], variable: str) -> bool:
     if text not in _SWITCH:
         raise _invalid(f"{variable} must be 0 or 1")
     return _SWITCH[text]
+
+
+def _compile(env: Mapping[str, str]) -> Policy:
+    text = env.get(labels.ENV_COMPILE, "auto")
+    for policy in get_args(Policy):
+        if text == policy:
+            return policy  # type: ignore[no-any-return]
+    raise _invalid(f"{labels.ENV_COMPILE} must be one of {', '.join(get_args(Policy))}")
 
 
 def _port(env: Mapping[str, str], variable: str, default: int) -> int:

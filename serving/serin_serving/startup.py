@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import logging
-import platform
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-import numpy as np
-import sklearn
 
 from serin_contract import profile as profiles
 from serin_contract.bundle import GOLDEN_FILE, PROFILE_FILE, SIGNATURE_FILE, Golden, Signature
 from serin_contract.http import PROFILE_BYTES_MAX
 from serin_contract.profile import Profile
 from serin_contract.startup import StartupReason
-from serin_serving import runtimes
 from serin_serving.bundle_files import Bundle, read_bundle
-from serin_serving.errors import RefusedError, RequestError
-from serin_serving.layout import Layout, Matrix
-from serin_serving.model import Answers, Model
+from serin_serving.errors import RefusedError
+from serin_serving.ladder import choose
+from serin_serving.model import Model
 from serin_serving.readings import Columns
 from serin_serving.settings import Settings
 
 _log = logging.getLogger(__name__)
+KEPT = (PROFILE_FILE, SIGNATURE_FILE, GOLDEN_FILE)
+"""What is read at once; the model's file only if it is the one that is loaded."""
+
 _T = TypeVar("_T")
 
 
@@ -36,6 +35,8 @@ class Loaded(msgspec.Struct, frozen=True):
     stable_profile: Profile | None
     slow: bool
     """Whether the model must leave the event loop."""
+    reason: str = ""
+    """Why the model is not the compiled one; empty where it is."""
 
 
 def load(settings: Settings) -> Loaded:
@@ -44,75 +45,23 @@ def load(settings: Settings) -> Loaded:
     Raises:
         RefusedError: with the reason that the operator reads.
     """
-    bundle = read_bundle(settings.bundle_dir, settings.bundle_digest)
+    bundle = read_bundle(settings.bundle_dir, settings.bundle_digest, keep=KEPT)
     signature = _decode(bundle, SIGNATURE_FILE, Signature)
     golden = _decode(bundle, GOLDEN_FILE, Golden)
     profile = _profile(bundle.files[PROFILE_FILE], signature)
     stable = None if settings.stable_profile_file is None else _stable_profile(settings.stable_profile_file)
-    model = runtimes.load(bundle, signature, settings)
-    rows = self_test(model, golden, bundle.manifest.versions)
+    chosen = choose(settings.bundle_dir, bundle, signature, golden, settings.compile, settings.code)
+    model = chosen.model
     # The timing runs are the warm-up too: the first call of a model is the slowest.
-    slow = model.is_slow(rows)
-    _log.info("the bundle is %s; the model runs %s", bundle.digest, "on a thread" if slow else "in the loop")
-    return Loaded(model=model, profile=profile, stable_profile=stable, slow=slow)
-
-
-def self_test(model: Model, golden: Golden, versions: dict[str, str]) -> Matrix:
-    """Answer the golden rows and compare; returns them as the model was fed them.
-
-    Raises:
-        RefusedError: there are none, or an answer differs from the recorded one (SelfTestFailed).
-    """
-    if not golden.rows or len(golden.rows) != len(golden.predictions):
-        raise RefusedError(StartupReason.BundleInvalid, "the golden rows are missing or without predictions")
-    try:
-        matrix = _golden_matrix(golden, model.layout)
-        answers = model.answer(matrix)
-    except RequestError as error:
-        raise _failed(error.sentence, versions) from error
-    # Another version of a library, and a class of the user's own, may fail in any way. The text could quote a row.
-    except Exception as error:
-        if isinstance(error, RefusedError):
-            raise
-        raise _failed(f"the model failed over the golden rows: {type(error).__name__}", versions) from error
-    row = _first_difference(answers, golden)
-    if row is not None:
-        raise _failed(f"golden row {row} is not answered as recorded", versions)
-    return matrix
-
-
-def _golden_matrix(golden: Golden, layout: Layout) -> Matrix:
-    if any(len(row) != layout.width for row in golden.rows):
-        raise RefusedError(StartupReason.BundleInvalid, "a golden row has not the signature's columns")
-    return layout.from_rows(golden.rows)
-
-
-def _first_difference(answers: Answers, golden: Golden) -> int | None:
-    """The first row whose answer differs; None where all agree within the recorded tolerance."""
-    wrong = np.zeros(len(golden.rows), dtype=np.bool_)
-    if answers.classes is None:
-        recorded = np.array(golden.predictions, dtype=np.float64)
-        limit = golden.tolerance * np.maximum(1.0, np.abs(recorded))
-        wrong |= ~(np.abs(answers.score - recorded) <= limit)
-    else:
-        pairs = zip(answers.values, golden.predictions, strict=True)
-        wrong |= np.array([answered != expected for answered, expected in pairs])
-    if answers.probabilities is not None and golden.probabilities is not None:
-        expected = np.array(golden.probabilities, dtype=np.float64)
-        if expected.shape != answers.probabilities.shape:
-            return 0
-        wrong |= ~(np.abs(answers.probabilities - expected).max(axis=1) <= golden.tolerance)
-    return int(np.argmax(wrong)) if wrong.any() else None
-
-
-def _failed(what: str, versions: dict[str, str]) -> RefusedError:
-    here = {"python": platform.python_version(), "scikit-learn": sklearn.__version__, "numpy": np.__version__}
-    differences = [
-        f"{library} {versions[library]} trained and {version} serves"
-        for library, version in here.items()
-        if versions.get(library, version) != version
-    ]
-    return RefusedError(StartupReason.SelfTestFailed, "; ".join([what, *differences]))
+    slow = model.is_slow(chosen.rows)
+    _log.info(
+        "the bundle is %s; %s runs the model %s, which takes %s",
+        bundle.digest,
+        model.runtime,
+        "on a thread" if slow else "in the loop",
+        "missing values" if model.takes_gaps else "no row without any value",
+    )
+    return Loaded(model=model, profile=profile, stable_profile=stable, slow=slow, reason=chosen.reason)
 
 
 def _decode(bundle: Bundle, path: str, kind: type[_T]) -> _T:

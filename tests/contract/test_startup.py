@@ -58,6 +58,8 @@ class Pod:
         self.env[labels.ENV_BUNDLE_DIGEST] = bundles.spoil(self.bundle, reason)
         if reason is StartupReason.SettingsInvalid:
             Path(self.env[labels.ENV_KEYS_FILE]).write_text("{}")
+        if reason is StartupReason.NotCompiled:
+            self.env[labels.ENV_COMPILE] = "require"
 
     def run(self, command: str) -> tuple[int, str]:
         """Exit code and termination message of the real entry point."""

@@ -19,6 +19,8 @@ from serin_bundle.manifest import digest_of, encode_manifest
 from serin_contract.bundle import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE
 from serin_contract.startup import StartupReason
 
+NOT_COMPILED = b'{"kind":"none","reason":"nobody tried"}'
+
 
 def wine(out: Path, *, swapped: bool = False) -> str:
     """Package a classifier of scikit-learn's wines and return its digest.
@@ -87,13 +89,19 @@ def hide_a_function(bundle: Path) -> str:
     model: Any = make_pipeline(FunctionTransformer(np.cbrt), LogisticRegression(max_iter=5000))
     model.fit(data.data, data.target)
     model.steps[0][1].func = shutil.rmtree
-    return rewrite(bundle, model_skops=skops.io.dumps(model))
+    return rewrite(bundle, model_skops=skops.io.dumps(model), compiled_json=NOT_COMPILED)
+
+
+def forget_the_graph(bundle: Path) -> str:
+    """Say that the model could not be compiled; returns the new digest."""
+    return rewrite(bundle, compiled_json=NOT_COMPILED)
 
 
 def spoil(bundle: Path, reason: StartupReason) -> str:
     """Spoil the bundle so that a server refuses it with this reason; returns the digest to pin.
 
-    SettingsInvalid is no fault of a bundle: it is left as it is.
+    SettingsInvalid is no fault of a bundle: it is left as it is. NotCompiled is one only where a compiled model is
+    required.
     """
     pinned = digest(bundle)
     match reason:
@@ -107,6 +115,8 @@ def spoil(bundle: Path, reason: StartupReason) -> str:
             pinned = hide_a_function(bundle)
         case StartupReason.SelfTestFailed:
             pinned = lie_in_golden_rows(bundle)
+        case StartupReason.NotCompiled:
+            pinned = forget_the_graph(bundle)
         case StartupReason.SettingsInvalid:
             pass
     return pinned

@@ -17,7 +17,8 @@ from serin_contract.bundle import MODEL_FILE, PROFILE_FILE, SIGNATURE_FILE, Sign
 from serin_contract.profile import Profile
 from serin_serving.bins import Binner
 from serin_serving.errors import RefusedError, RequestError
-from serin_serving.model import Model, load_model
+from serin_serving.model import Model
+from serin_serving.skops_model import load_skops
 
 Numbers = NDArray[np.float64]
 CENTIMETRES_PER_INCH = 2.54
@@ -61,7 +62,7 @@ def read(bundle: Path, traffic: Path, label: str) -> Source:
     try:
         signature = msgspec.json.decode((bundle / SIGNATURE_FILE).read_bytes(), type=Signature)
         profile = profiles.decode((bundle / PROFILE_FILE).read_bytes())
-        model = load_model((bundle / MODEL_FILE).read_bytes(), signature)
+        model = load_skops((bundle / MODEL_FILE).read_bytes(), signature)
     except (OSError, ValueError, msgspec.MsgspecError, RefusedError) as error:
         raise SimulationError(f"{bundle} is no bundle that can be served: {error}") from error
     if signature.task != "classification":

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from serin_contract.compiled import Policy
 from serin_operator.api.base import ApiModel
 from serin_operator.api.durations import Duration
 from serin_operator.api.fields import NAME_PATTERN, TOLERATION_RULES, Quantity
@@ -103,6 +104,15 @@ class Serving(ApiModel):
             description=(
                 "When an ending pod is killed whatever it does; drain, longestRequest and five seconds by default, "
                 "and never shorter than the first two together."
+            )
+        ),
+    ] = None
+    compile: Annotated[
+        Policy | None,
+        Field(
+            description=(
+                "Whether the bundle's compiled model (ONNX) is served: auto serves it where it is proven, and "
+                "scikit-learn otherwise; never and require take one of the two only; auto by default."
             )
         ),
     ] = None

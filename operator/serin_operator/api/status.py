@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from serin_contract.stats import Runtime
 from serin_operator.api.base import ApiModel, Condition, Timestamp
 from serin_operator.api.gates import Mode
 from serin_operator.api.markers import Schema
@@ -95,6 +96,13 @@ class StableStatus(ApiModel):
     digest: Annotated[str | None, Field(max_length=71, description="Digest of its bundle.")] = None
     weight: Annotated[int | None, Field(description="Percent of requests that it answers.")] = None
     ready_replicas: Annotated[int | None, Field(description="Its pods that are ready.")] = None
+    runtime: Annotated[
+        Runtime | None,
+        Field(description="What runs its model: onnx where every pod serves the compiled one, else skops."),
+    ] = None
+    runtime_reason: Annotated[
+        str | None, Field(max_length=1024, description="Why the compiled model is not served, where it is not.")
+    ] = None
 
 
 Confirmation = Literal["Confirmed", "NotYet", "CannotTell", "Wrong"]
@@ -134,6 +142,13 @@ class CandidateStatus(ApiModel):
     digest: Annotated[str | None, Field(max_length=71, description="Digest of its bundle.")] = None
     weight: Annotated[int, Field(description="Percent of requests that it may answer in this step.")] = 0
     ready_replicas: Annotated[int | None, Field(description="Its pods that are ready.")] = None
+    runtime: Annotated[
+        Runtime | None,
+        Field(description="What runs its model: onnx where every pod serves the compiled one, else skops."),
+    ] = None
+    runtime_reason: Annotated[
+        str | None, Field(max_length=1024, description="Why the compiled model is not served, where it is not.")
+    ] = None
     step: Annotated[
         int, Field(description="Index of the step; -1 before the first, the number of steps while promoting.")
     ] = -1

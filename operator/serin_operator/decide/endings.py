@@ -124,7 +124,13 @@ def promote(
     draft = begin(situation, Phase.Stable if watch is None else Phase.Watching, reason, message)
     return replace(
         draft,
-        stable=StableStatus(revision=candidate.revision, digest=candidate.digest, weight=100),
+        stable=StableStatus(
+            revision=candidate.revision,
+            digest=candidate.digest,
+            weight=100,
+            runtime=candidate.runtime,
+            runtime_reason=candidate.runtime_reason,
+        ),
         candidate=None,
         previous=warm(situation, candidate.stable_floor, watched=watch is not None),
         watch=watch,

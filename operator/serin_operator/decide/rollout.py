@@ -21,6 +21,7 @@ from serin_operator.decide import (
     identity,
     policy,
     returning,
+    runtimes,
     timestamps,
     watching,
 )
@@ -169,13 +170,16 @@ def _stable_status(situation: Situation, draft: Draft) -> StableStatus | None:
         return None
     weight = 100 - draft.candidate.weight if draft.candidate is not None else 100
     ready = situation.seen.ready(draft.stable.revision)
-    return draft.stable.model_copy(update={"weight": weight, "ready_replicas": ready})
+    told = runtimes.told(situation.seen, draft.stable.revision)
+    return draft.stable.model_copy(update={"weight": weight, "ready_replicas": ready} | told)
 
 
 def _candidate_status(situation: Situation, candidate: CandidateStatus | None) -> CandidateStatus | None:
     if candidate is None:
         return None
-    return candidate.model_copy(update={"ready_replicas": situation.seen.ready(candidate.revision)})
+    ready = situation.seen.ready(candidate.revision)
+    told = runtimes.told(situation.seen, candidate.revision)
+    return candidate.model_copy(update={"ready_replicas": ready} | told)
 
 
 def _previous_status(situation: Situation, previous: PreviousStatus | None) -> PreviousStatus | None:

@@ -109,6 +109,9 @@ def _environment(deployment: str, revision: str, spec: ModelDeploymentSpec, dige
     if spec.serving and spec.serving.longest_request:
         # Named only where it was asked for: a template of every earlier version stays as it is.
         own[labels.ENV_LONGEST_REQUEST_SECONDS] = str(_longest_request_seconds(spec.serving))
+    if spec.serving and spec.serving.compile:
+        # As above: absent is what every server takes for auto.
+        own[labels.ENV_COMPILE] = spec.serving.compile
     if digest is not None:
         own[labels.ENV_BUNDLE_DIGEST] = digest
     # Asked again whatever the API server checked: without a pinned digest it could be anybody's code.

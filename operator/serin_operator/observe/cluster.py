@@ -241,7 +241,10 @@ class Observer:
     async def _stats(
         self, item: Json, status: ModelDeploymentStatus, pods: tuple[SeenPod, ...]
     ) -> tuple[StatsAnswer, ...]:
-        """Of both arms while they count or must be told something, of a watched one, and of those on their way out."""
+        """Of both arms while they count or must be told something, of a watched one, and of those on their way out.
+
+        A stable revision that has not told what runs its model is asked for that.
+        """
         states = (status.stable, status.candidate, status.previous)
         in_use = {state.revision for state in states if state is not None}
         # A pod that is ending has nothing more to say of its calm, and must not keep a pass waiting.
@@ -250,6 +253,8 @@ class Observer:
             asked |= {state.revision for state in (status.stable, status.candidate) if state is not None}
         if status.watch is not None:
             asked.add(status.watch.revision)
+        if status.candidate is None and status.stable is not None and status.stable.runtime is None:
+            asked.add(status.stable.revision)
         return await self._poller.stats(pod for pod in pods if pod.facts.revision in asked)
 
     async def _stable_profile(

@@ -27,9 +27,10 @@ from tests.unit.serving.running import Case
 from serin_contract.bundle import Column, Golden, Signature
 from serin_contract.startup import StartupReason
 from serin_serving.errors import RefusedError, RequestError
-from serin_serving.model import Model, load_model
+from serin_serving.model import Model
 from serin_serving.oip import decode_infer, encode_infer
-from serin_serving.startup import self_test
+from serin_serving.self_test import self_test
+from serin_serving.skops_model import load_skops
 
 NAMES = ("wine", "forest", "boosted", "diabetes", "mixed")
 
@@ -41,7 +42,7 @@ def models(cases: dict[str, Case]) -> dict[str, Model]:
 
 def loaded(case: Case) -> Model:
     signature = orjson.loads((case.path / "signature.json").read_bytes())
-    return load_model((case.path / "model.skops").read_bytes(), as_signature(signature))
+    return load_skops((case.path / "model.skops").read_bytes(), as_signature(signature))
 
 
 def as_signature(document: Any) -> Signature:
@@ -105,14 +106,14 @@ def test_a_type_outside_the_allow_list_is_refused_by_name() -> None:
     model.steps[1][1].fit(rows, [0, 1, 0, 1])
     data = skops.io.dumps(model)
     with pytest.raises(RefusedError) as caught:
-        load_model(data, Signature("classification", [], [0, 1]))
+        load_skops(data, Signature("classification", [], [0, 1]))
     assert caught.value.reason is StartupReason.ModelTypeRefused
     assert "orjson.loads" in caught.value.message
 
 
 def test_bytes_that_are_no_archive_are_refused() -> None:
     with pytest.raises(RefusedError) as caught:
-        load_model(b"cos\nsystem\n(S'true'\ntR.", Signature("classification", [], [0, 1]))
+        load_skops(b"cos\nsystem\n(S'true'\ntR.", Signature("classification", [], [0, 1]))
     assert caught.value.reason is StartupReason.BundleInvalid
 
 
@@ -127,7 +128,7 @@ def test_a_signature_with_is_refused(cases: dict[str, Case], name: str) -> None:
     case = cases["wine"]
     document = {**orjson.loads((case.path / "signature.json").read_bytes()), **MISFITS[name]}
     with pytest.raises(RefusedError) as caught:
-        load_model((case.path / "model.skops").read_bytes(), as_signature(document))
+        load_skops((case.path / "model.skops").read_bytes(), as_signature(document))
     assert caught.value.reason is StartupReason.BundleInvalid
 
 
@@ -171,7 +172,7 @@ def test_no_server_runs_on(cases: dict[str, Case], name: str) -> None:
     case = cases[bundle]
     data = damaged((case.path / "model.skops").read_bytes(), change)
     with pytest.raises(RefusedError) as caught:
-        load_model(data, as_signature(json.loads((case.path / "signature.json").read_bytes())))
+        load_skops(data, as_signature(json.loads((case.path / "signature.json").read_bytes())))
     assert caught.value.reason is StartupReason.BundleInvalid
     assert part in caught.value.message
 
@@ -180,7 +181,7 @@ def test_gradient_boosting_is_loaded_and_checked(cases: dict[str, Case]) -> None
     case = cases["wine"]
     model = GradientBoostingClassifier(n_estimators=2, random_state=0).fit(case.rows, case.labels)
     document = json.loads((case.path / "signature.json").read_bytes())
-    served = load_model(skops.io.dumps(model), as_signature(document))
+    served = load_skops(skops.io.dumps(model), as_signature(document))
     assert served.answer(case.rows).values == model.predict(case.rows).tolist()
 
 
@@ -201,7 +202,7 @@ def test_one_pass_gives_the_classes_that_predict_gives(cases: dict[str, Case], e
     labels = np.minimum(case.labels, classes - 1)
     fitted = clone(estimator).fit(case.rows, labels)
     columns = [Column(f"x{index}", "FP64") for index in range(13)]
-    served = load_model(
+    served = load_skops(
         skops.io.dumps(fitted), Signature("classification", columns, list(range(classes)), probabilities=True)
     )
     assert served._by_argmax
@@ -215,7 +216,7 @@ def test_an_exact_tie_is_left_to_the_model(cases: dict[str, Case]) -> None:
     rows = np.array([[-1.0], [1.0]])
     fitted = LogisticRegression().fit(rows, [0, 1])
     columns = [Column("a", "FP64")]
-    served = load_model(skops.io.dumps(fitted), Signature("classification", columns, [0, 1], probabilities=True))
+    served = load_skops(skops.io.dumps(fitted), Signature("classification", columns, [0, 1], probabilities=True))
     for value in (0.0, 1e-300, -1e-300, 1e-12, 5e-17):
         row = np.array([[value]])
         assert served.answer(row).values == fitted.predict(row).tolist()

@@ -22,6 +22,7 @@ from serin_bundle import BundleError, Custom, package
 from serin_contract.startup import StartupReason
 from serin_serving import startup
 from serin_serving.errors import RefusedError
+from serin_serving.settings import Code
 from serin_serving.startup import Loaded
 
 WINE = load_wine(return_X_y=True)
@@ -145,7 +146,7 @@ def pickled(tmp_path: Path) -> Case:
 
 
 def test_a_pickle_answers_where_it_is_allowed(pickled: Case) -> None:
-    answers = load(pickled, allows_pickle=True).model.answer(SHADES[0])
+    answers = load(pickled, code=Code(allows_pickle=True)).model.answer(SHADES[0])
     assert answers.values == pickled.model.predict(SHADES[0]).tolist()
 
 
@@ -156,7 +157,7 @@ def test_a_pickle_is_not_even_opened_where_it_is_not_allowed(pickled: Case, tmp_
     assert found.reason is StartupReason.ModelTypeRefused
     assert "allowPickle" in found.message
     assert not mark.exists()
-    assert refused(pickled, bundle_digest=digest, allows_pickle=True).reason is StartupReason.BundleInvalid
+    assert refused(pickled, bundle_digest=digest, code=Code(allows_pickle=True)).reason is StartupReason.BundleInvalid
     assert mark.exists(), "the pickle of this test runs code, or it shows nothing"
 
 
@@ -172,7 +173,7 @@ class Marking:
 
 def test_a_changed_pickle_is_refused_before_it_is_opened(pickled: Case) -> None:
     bundles.damage(pickled.path, "model.joblib")
-    assert refused(pickled, allows_pickle=True).reason is StartupReason.DigestMismatch
+    assert refused(pickled, code=Code(allows_pickle=True)).reason is StartupReason.DigestMismatch
 
 
 @pytest.fixture
@@ -183,7 +184,7 @@ def custom(tmp_path: Path) -> Case:
 
 def test_a_class_of_the_image_answers(custom: Case, keys_file: Path) -> None:
     rows = SHADES[0][:30]
-    with run(custom, keys_file, model_class="tests.support.custom_models:Threshold") as server:
+    with run(custom, keys_file, code=Code(model_class="tests.support.custom_models:Threshold")) as server:
         reply = server.infer(rows)
         assert server.stats()["requests"] == 1
     predict, probabilities = reply.json["outputs"]
@@ -204,13 +205,13 @@ CLASSES = {
 @pytest.mark.parametrize("name", CLASSES)
 def test_no_model_is_served_by(name: str, custom: Case) -> None:
     named, reason, said = CLASSES[name]
-    found = refused(custom, model_class=named)
+    found = refused(custom, code=Code(model_class=named))
     assert found.reason == reason
     assert said in found.message
 
 
 def test_a_class_that_loses_rows_is_not_served(custom: Case) -> None:
-    found = refused(custom, model_class="tests.support.custom_models:Short")
+    found = refused(custom, code=Code(model_class="tests.support.custom_models:Short"))
     assert found.reason is StartupReason.SelfTestFailed
     assert "TypeError" in found.message
 

@@ -318,8 +318,9 @@ OFF = {
 
 
 @pytest.mark.parametrize("name", OFF)
-def test_nothing_is_traced_where(name: str, wine: Case, keys_file: Path) -> None:
+def test_nothing_is_traced_where(name: str, wine: Case, keys_file: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert traces.from_env(OFF[name], settings(wine, keys_file), Metrics("wine", "wine-1")) is None
+    assert ("by http/protobuf alone" in caplog.text) is ("protocol" in name), "what is asked for and not done is said"
 
 
 def test_a_malformed_variable_costs_the_traces_only(
