@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import click
 
 from serin_cli.inspect import served_words, shown_words
-from serin_contract.compiled import Policy
+from serin_contract.bundle import CompilePolicy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +58,7 @@ _PICKLES = (".joblib", ".pkl", ".pickle")
 @click.option(
     "--compile",
     "policy",
-    type=click.Choice(get_args(Policy)),
+    type=click.Choice(get_args(CompilePolicy)),
     default="auto",
     show_default=True,
     help="Compile to ONNX and keep the graph if it answers as the model does: try, do not try, or fail without one.",
@@ -77,7 +77,7 @@ def package(
     task: Literal["classification", "regression"] | None,
     golden_rows: int,
     profile_file: Path | None,
-    policy: Policy,
+    policy: CompilePolicy,
     allow_pickle: bool,
 ) -> None:
     """Make a bundle: the model, what its training data looked like, and proof that it works.

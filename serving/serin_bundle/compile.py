@@ -16,7 +16,7 @@ from serin_bundle.manifest import encode
 from serin_bundle.proof_rows import proof_rows
 from serin_bundle.table import Table, Values
 from serin_bundle.takes import takes_of
-from serin_contract.bundle import Golden, Signature
+from serin_contract.bundle import CompilePolicy, Golden, Signature
 from serin_contract.compiled import (
     COMPILED_FILE,
     LABEL_OUTPUT,
@@ -25,7 +25,6 @@ from serin_contract.compiled import (
     ColumnTakes,
     Compiled,
     Feed,
-    Policy,
     open_session,
 )
 
@@ -46,7 +45,12 @@ class _UnprovenError(Exception):
 
 
 def compile_model(
-    model: Any, table: Table, signature: Signature, golden: Golden, golden_rows: NDArray[np.int64], policy: Policy
+    model: Any,
+    table: Table,
+    signature: Signature,
+    golden: Golden,
+    golden_rows: NDArray[np.int64],
+    policy: CompilePolicy,
 ) -> tuple[Compiled, dict[str, bytes]]:
     """Compile, prove, and return what came of it with the files that say so.
 
@@ -72,7 +76,7 @@ def compile_model(
     return compiled, {ONNX_FILE: graph, COMPILED_FILE: encode(compiled)}
 
 
-def uncompiled(reason: str, policy: Policy) -> tuple[Compiled, dict[str, bytes]]:
+def uncompiled(reason: str, policy: CompilePolicy) -> tuple[Compiled, dict[str, bytes]]:
     """What comes of a model that is of no kind to compile.
 
     Raises:

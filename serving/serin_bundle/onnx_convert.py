@@ -14,6 +14,7 @@ from sklearn.base import is_classifier
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 from serin_bundle.onnx_names import number_names
+from serin_bundle.onnx_steps import STEP_CONVERTERS, STEP_SHAPES
 from serin_bundle.onnx_trees import ML_DOMAIN, ML_OPSET, TREE_CONVERTERS, TREE_SHAPES
 from serin_contract.bundle import Column, matrix_type
 from serin_contract.compiled import INPUT, MISSING_TEXT, input_name
@@ -29,16 +30,18 @@ def convert(model: Any, columns: list[Column]) -> bytes:
     Raises:
         Exception: skl2onnx does not know the model, or trips over it; its errors share no narrower type.
     """
+    if matrix_type(columns) == "object":
+        model = _with_texts_for_missing(model)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         graph = convert_sklearn(
-            _with_texts_for_missing(model) if matrix_type(columns) == "object" else model,
+            model,
             name=_NAME,
             initial_types=_inputs(columns),
             target_opset={"": OPSET, ML_DOMAIN: 3},
             options=_options(model),
-            custom_conversion_functions=TREE_CONVERTERS,
-            custom_shape_calculators=TREE_SHAPES,
+            custom_conversion_functions=TREE_CONVERTERS | STEP_CONVERTERS,
+            custom_shape_calculators=TREE_SHAPES | STEP_SHAPES,
         )
     _settle_versions(graph)
     number_names(graph.graph)

@@ -32,10 +32,11 @@ from serin_contract.bundle import (
     MODEL_FILE,
     PROFILE_FILE,
     SIGNATURE_FILE,
+    CompilePolicy,
     Golden,
     Signature,
 )
-from serin_contract.compiled import Compiled, Policy
+from serin_contract.compiled import Compiled
 from serin_contract.http import PROFILE_BYTES_MAX
 
 Task = Literal["classification", "regression"]
@@ -68,7 +69,7 @@ def package(
     profile_rows: Rows | None = None,
     allow_pickle: bool = False,
     custom: Custom | None = None,
-    onnx: Policy = "auto",
+    onnx: CompilePolicy = "auto",
 ) -> PackagedBundle:
     """Write a bundle of the model to the directory `out`.
 
@@ -104,7 +105,7 @@ def package(
     task = _task(model, task)
     table = read_table(X, feature_names)
     labels = read_labels(y, len(table.matrix), task)
-    if onnx not in get_args(Policy):
+    if onnx not in get_args(CompilePolicy):
         raise BundleError(f"onnx must be 'auto', 'never' or 'require', not {onnx!r}")
     runtime = choose(model, allow_pickle=allow_pickle, custom=custom)
     files, quality = _contents(model, runtime, table, labels, task, golden_rows, profile_rows)
@@ -115,7 +116,12 @@ def package(
 
 
 def _compile(
-    runtime: Runtime, files: dict[str, bytes], table: Table, labels: NDArray[Any], golden_rows: int, policy: Policy
+    runtime: Runtime,
+    files: dict[str, bytes],
+    table: Table,
+    labels: NDArray[Any],
+    golden_rows: int,
+    policy: CompilePolicy,
 ) -> Compiled:
     """Add the compiled model to the files, from what they already say."""
     signature = msgspec.json.decode(files[SIGNATURE_FILE], type=Signature)

@@ -33,6 +33,10 @@ DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
 _digest = re.compile(DIGEST_PATTERN)
 
 
+CompilePolicy = Literal["auto", "never", "require"]
+"""`auto` compiles, or serves what was compiled, where that is proven; `require` takes nothing else."""
+
+
 class FileEntry(msgspec.Struct, frozen=True):
     """One file of the bundle."""
 

@@ -30,9 +30,6 @@ MISSING_TEXT = "\x00missing"
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 _SMALL_SQUARES = {"float64": FLOAT32_MAX**2, "float32": float("inf")}
 
-Policy = Literal["auto", "never", "require"]
-"""`auto` compiles, or serves what was compiled, where that is proven; `require` takes nothing else."""
-
 Matrix = NDArray[Any]
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from serin_contract.bundle import MODEL_FILE, Golden, Signature
-from serin_contract.compiled import COMPILED_FILE, ONNX_FILE, Compiled, Policy
+from serin_contract.bundle import MODEL_FILE, CompilePolicy, Golden, Signature
+from serin_contract.compiled import COMPILED_FILE, ONNX_FILE, Compiled
 from serin_contract.startup import StartupReason
 from serin_serving.bundle_files import Bundle, read_more
 from serin_serving.errors import RefusedError
@@ -35,7 +35,12 @@ class _NotCompiledError(Exception):
 
 
 def choose(
-    directory: Path, bundle: Bundle, signature: Signature, golden: Golden, policy: Policy, code: Code | None = None
+    directory: Path,
+    bundle: Bundle,
+    signature: Signature,
+    golden: Golden,
+    policy: CompilePolicy,
+    code: Code | None = None,
 ) -> Chosen:
     """Load what the policy allows, best first, and prove it on the golden rows.
 

@@ -11,8 +11,7 @@ from typing import get_args
 import msgspec
 
 from serin_contract import http, labels
-from serin_contract.bundle import is_digest
-from serin_contract.compiled import Policy
+from serin_contract.bundle import CompilePolicy, is_digest
 from serin_contract.startup import StartupReason
 from serin_serving.errors import RefusedError
 
@@ -52,7 +51,7 @@ class Settings(msgspec.Struct, frozen=True):
     inference_port: int = http.INFERENCE_PORT
     """0 takes a free port; the log line of the start names it."""
     stats_port: int = http.STATS_PORT
-    compile: Policy = "auto"
+    compile: CompilePolicy = "auto"
     """Whether the compiled model is served, where the bundle has one."""
     host: str = ""
     """Empty listens on every address of the pod, IPv6 as well as IPv4."""
@@ -149,12 +148,12 @@ def _switch(env: Mapping[str, str], variable: str) -> bool:
     return _SWITCH[text]
 
 
-def _compile(env: Mapping[str, str]) -> Policy:
+def _compile(env: Mapping[str, str]) -> CompilePolicy:
     text = env.get(labels.ENV_COMPILE, "auto")
-    for policy in get_args(Policy):
+    for policy in get_args(CompilePolicy):
         if text == policy:
             return policy  # type: ignore[no-any-return]
-    raise _invalid(f"{labels.ENV_COMPILE} must be one of {', '.join(get_args(Policy))}")
+    raise _invalid(f"{labels.ENV_COMPILE} must be one of {', '.join(get_args(CompilePolicy))}")
 
 
 def _port(env: Mapping[str, str], variable: str, default: int) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from serin_contract.compiled import Policy
+from serin_contract.bundle import CompilePolicy
 from serin_operator.api.base import ApiModel
 from serin_operator.api.durations import Duration
 from serin_operator.api.fields import NAME_PATTERN, TOLERATION_RULES, Quantity
@@ -108,7 +108,7 @@ class Serving(ApiModel):
         ),
     ] = None
     compile: Annotated[
-        Policy | None,
+        CompilePolicy | None,
         Field(
             description=(
                 "Whether the bundle's compiled model (ONNX) is served: auto serves it where it is proven, and "

@@ -41,6 +41,7 @@ def test_a_bundle_is_made_and_looked_at(work: Path) -> None:
     code, output = run(work, "wine.skops")
     assert code == 0
     assert "accuracy 0.98" in output
+    assert "serves   ONNX, which differs by at most 1e-" in output
     assert "shows    a PSI of 0.075 or more in each feature" in output
     shown = CliRunner().invoke(inspect, [str(work / "wine-7")])
     assert shown.exit_code == 0
@@ -49,6 +50,7 @@ def test_a_bundle_is_made_and_looked_at(work: Path) -> None:
         "classes   0, 1, 2",
         "alcohol (FP64): 6 bins",
         "every file is the recorded one",
+        "serves    ONNX, which differs",
         "of 178 rows; of 0.",
     ):
         assert part in shown.output
@@ -85,6 +87,13 @@ def test_the_profile_can_be_of_more_rows(work: Path) -> None:
     code, output = run(work, "wine.skops", "--profile-data", str(work / "all.csv"))
     assert code == 0
     assert "of 356 rows" in output
+
+
+def test_a_model_that_shall_not_be_compiled_says_so(work: Path) -> None:
+    code, output = run(work, "wine.skops", "--compile", "never")
+    assert code == 0
+    assert "serves   scikit-learn, not compiled: it was packaged with compile: never" in output
+    assert not (work / "wine-7" / "model.onnx").exists()
 
 
 def test_a_missing_target_is_named(work: Path) -> None:

@@ -43,8 +43,10 @@ def test_a_bundle_holds_what_the_contract_says(wine: PackagedBundle) -> None:
     assert report.intact
     assert report.digest == wine.digest
     assert [file.path for file in report.files] == [
+        "compiled.json",
         "golden.json",
         "metrics.json",
+        "model.onnx",
         "model.skops",
         "profile.json",
         "signature.json",

@@ -28,6 +28,7 @@ def serving(**changes: Any) -> dict[str, Any]:
         ("more memory", serving(resources={"limits": {"memory": "1Gi"}})),
         ("a longer drain", serving(drain="9s")),
         ("a longer request to wait for", serving(longestRequest="9s")),
+        ("no compiled model", serving(compile="never")),
         ("a node selector", serving(nodeSelector={"disk": "ssd"})),
         ("a toleration", serving(tolerations=[{"key": "gpu", "operator": "Exists"}])),
         ("a pull secret", serving(imagePullSecrets=[{"name": "registry"}])),

@@ -25,6 +25,15 @@ def test_a_template_that_asks_for_nothing_special_never_changes() -> None:
     assert hashlib.sha256(canonical.encode()).hexdigest() == _AS_EVER, "other pods for a spec that did not change"
 
 
+@pytest.mark.parametrize("policy", ["auto", "never", "require"])
+def test_a_server_is_told_of_compiled_models_where_the_spec_speaks_of_them(policy: str) -> None:
+    def given(pod: dict[str, Any]) -> dict[str, Any]:
+        return {variable["name"]: variable.get("value") for variable in pod["spec"]["containers"][0]["env"]}
+
+    assert given(template(compile=policy))["SERIN_COMPILE"] == policy
+    assert "SERIN_COMPILE" not in given(template())
+
+
 @pytest.mark.parametrize(
     ("sentence", "serving", "drain", "longest", "grace"),
     [

@@ -197,13 +197,24 @@ async def test_pods_are_polled_while_a_cohort_is_open_and_while_they_are_on_thei
 async def test_without_a_gateway_pods_are_asked_as_long_as_they_must_be_told_something(
     api: FakeApi, observer: Observer, sentence: str, candidate: dict[str, Any] | None, asked: bool
 ) -> None:
-    arms: dict[str, Any] = {"stable": {"revision": "m-1"}}
+    arms: dict[str, Any] = {"stable": {"revision": "m-1", "runtime": "onnx"}}
     uid = deployment(api, **arms, **({"candidate": {"revision": "m-2"} | candidate} if candidate else {}))
     (api.get("modeldeployments", "m") or {})["spec"].pop("traffic", None)
     for revision in ("m-1", "m-2") if candidate else ("m-1",):
         marks = {"serin.dev/purpose": "serve", "serin.dev/revision": revision}
         owned(api, "pods", f"{revision}-x", uid, marks, status={"phase": "Running", "podIP": "10.0.0.1"})
     assert bool((await seen_by(observer)).stats) is asked, sentence
+
+
+async def test_a_stable_revision_is_asked_until_it_has_told_what_runs_its_model(
+    api: FakeApi, observer: Observer
+) -> None:
+    uid = deployment(api, stable={"revision": "m-1"})
+    marks = {"serin.dev/purpose": "serve", "serin.dev/revision": "m-1"}
+    owned(api, "pods", "m-1-x", uid, marks, status={"phase": "Running", "podIP": "10.0.0.1"})
+    assert len((await seen_by(observer)).stats) == 1
+    (api.get("modeldeployments", "m") or {})["status"]["stable"]["runtime"] = "skops"
+    assert (await seen_by(observer)).stats == ()
 
 
 async def test_the_endpoints_of_the_service_that_splits_are_told_by_pod(api: FakeApi, observer: Observer) -> None:

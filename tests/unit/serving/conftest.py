@@ -52,6 +52,13 @@ def server(wine: Case, keys_file: Path) -> Iterator[Running]:
 
 
 @pytest.fixture(scope="session")
+def skops_server(wine: Case, keys_file: Path) -> Iterator[Running]:
+    """The same bundle, of which the compiled model is not served."""
+    with run(wine, keys_file, compile="never") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def regressor_server(cases: dict[str, Case], keys_file: Path) -> Iterator[Running]:
     with run(cases["diabetes"], keys_file) as running:
         yield running

@@ -28,9 +28,21 @@ def named(**changes: Any) -> list[dict[str, Any]]:
     ]
 
 
-def test_answers_equal_the_model_bit_for_bit(server: Running) -> None:
+def test_a_compiled_model_answers_alike_in_all_but_the_last_bits(server: Running) -> None:
+    rows = server.case.rows[:40]
+    predict, probabilities = server.infer(rows).json["outputs"]
+    assert predict["data"] == server.case.model.predict(rows).tolist()
+    assert probabilities["data"] == pytest.approx(server.case.model.predict_proba(rows).ravel(), abs=1e-12)
+    assert (server.stats()["runtime"], server.stats()["runtime_reason"]) == ("onnx", "")
+    metrics = server.call("GET", "/metrics", stats=True).body.decode()
+    assert 'serin_server_runtime_info{deployment="wine",revision="wine-1",runtime="onnx"} 1.0' in metrics
+
+
+def test_answers_equal_the_model_bit_for_bit(skops_server: Running) -> None:
+    server = skops_server
     rows = server.case.rows[:40]
     reply = server.infer(rows, id="mine")
+    assert server.stats()["runtime_reason"] == "spec.serving.compile is never"
     predict, probabilities = reply.json["outputs"]
     assert reply.status == 200
     assert reply.json["id"] == "mine"
@@ -110,7 +122,7 @@ REFUSED = {
     "whole numbers with fractions": (tensor(datatype="INT64"), 400, "no INT64", "type_error"),
     "an unknown datatype": (tensor(datatype="COMPLEX"), 400, "needs a datatype", "type_error"),
     "a tensor without a shape": (tensor(shape=None), 400, "needs a shape", "shape"),
-    "a missing value that scikit-learn does not take": (tensor(data=[None, *ROW[1:]]), 400, "contains NaN", "other"),
+    "a missing value that the model does not take": (tensor(data=[None, *ROW[1:]]), 400, "'alcohol' misses", "other"),
     "an infinite value": (b'{"inputs":[' + json.dumps(tensor()["inputs"][0]).replace("13.2", "1e999").encode() + b"]}",
                           400, "nfinit", "other"),
     "an input that the model does not have": (
@@ -262,7 +274,7 @@ def test_feedback_refuses_whole_posts_of(server: Running, name: str) -> None:
 def test_a_regressor_answers_numbers_and_refuses_labels_that_are_none(regressor_server: Running) -> None:
     case = regressor_server.case
     reply = regressor_server.infer(case.rows[:5])
-    assert reply.json["outputs"][0]["data"] == case.model.predict(case.rows[:5]).tolist()
+    assert reply.json["outputs"][0]["data"] == pytest.approx(case.model.predict(case.rows[:5]), rel=1e-12)
     refused = regressor_server.call("POST", "/v1/feedback", {"id": reply.prediction_id, "label": "100"})
     assert (refused.status, refused.json["refused"][0]["reason"]) == (422, "NotANumber")
     assert refused.error == "the model answers numbers; the label, and what was predicted, must be finite ones"

@@ -110,6 +110,11 @@ def other_columns(env: dict[str, str]) -> None:
     rewrite(env, "profile.json", json.dumps(profile).encode())
 
 
+def pickled(env: dict[str, str]) -> None:
+    rewrite(env, "model.skops", b"\x80\x04N.")
+    env["SERIN_COMPILE"] = "never"
+
+
 DAMAGES: dict[str, tuple[Callable[[dict[str, str]], object], StartupReason, str]] = {
     "no bundle at all": (lambda env: shutil.rmtree(bundle(env)), StartupReason.BundleMissing, "manifest.json"),
     "a file that is gone": (lambda env: (bundle(env) / "golden.json").unlink(), StartupReason.BundleMissing, "golden"),
@@ -131,10 +136,14 @@ DAMAGES: dict[str, tuple[Callable[[dict[str, str]], object], StartupReason, str]
     ),
     "a profile of other columns": (other_columns, StartupReason.BundleInvalid, "does not describe the columns"),
     "a model that is a pickle": (
-        lambda env: rewrite(env, "model.skops", b"\x80\x04N."), StartupReason.BundleInvalid, "cannot be read"
+        pickled,
+        StartupReason.BundleInvalid, "cannot be read",
     ),
     "golden rows answered otherwise": (wrong_golden, StartupReason.SelfTestFailed, "golden row 0"),
     "no keys file": (lambda env: env.update(SERIN_KEYS_FILE="/nowhere"), StartupReason.SettingsInvalid, "keys file"),
+    "a compile policy that is none": (
+        lambda env: env.update(SERIN_COMPILE="always"), StartupReason.SettingsInvalid, "auto, never, require"
+    ),
     "no pod uid": (lambda env: env.pop("SERIN_POD_UID"), StartupReason.SettingsInvalid, "SERIN_POD_UID is not set"),
     "a digest that is none": (
         lambda env: env.update(SERIN_BUNDLE_DIGEST="latest"), StartupReason.SettingsInvalid, "SERIN_BUNDLE_DIGEST"
