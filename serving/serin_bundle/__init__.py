@@ -6,5 +6,6 @@ It imports the contract and never the server. `package` is the whole API; `inspe
 from serin_bundle.errors import BundleError
 from serin_bundle.inspect import BundleReport, inspect
 from serin_bundle.package import PackagedBundle, package
+from serin_bundle.runtimes import Custom
 
-__all__ = ["BundleError", "BundleReport", "PackagedBundle", "inspect", "package"]
+__all__ = ["BundleError", "BundleReport", "Custom", "PackagedBundle", "inspect", "package"]

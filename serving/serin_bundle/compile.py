@@ -76,6 +76,17 @@ def compile_model(
     return compiled, {ONNX_FILE: graph, COMPILED_FILE: encode(compiled)}
 
 
+def uncompiled(reason: str, policy: CompilePolicy) -> tuple[Compiled, dict[str, bytes]]:
+    """What comes of a model that is of no kind to compile.
+
+    Raises:
+        BundleError: a graph was required.
+    """
+    if policy == "require":
+        raise BundleError(f"the model cannot be compiled to ONNX, and that was required: {reason}")
+    return _without(reason)
+
+
 def _without(reason: str) -> tuple[Compiled, dict[str, bytes]]:
     compiled = Compiled(kind="none", reason=reason[:_REASON_CHARS_MAX])
     return compiled, {COMPILED_FILE: encode(compiled)}

@@ -16,13 +16,13 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from serin_bundle.chunks import Rows
-from serin_bundle.compile import compile_model
+from serin_bundle.compile import compile_model, uncompiled
 from serin_bundle.errors import BundleError
 from serin_bundle.folds import OutOfFold, predict_out_of_fold
 from serin_bundle.golden import GOLDEN_ROWS_MAX, build_golden, choose_rows
 from serin_bundle.manifest import digest_of, encode, encode_manifest, write_bundle
-from serin_bundle.model_file import dump_model, load_model
 from serin_bundle.profile import build_profile, build_profile_from_chunks
+from serin_bundle.runtimes import Custom, Runtime, check_kind, choose
 from serin_bundle.table import Table, read_labels, read_table
 from serin_contract import profile as profiles
 from serin_contract.bundle import (
@@ -67,6 +67,8 @@ def package(
     task: Task | None = None,
     golden_rows: int = 32,
     profile_rows: Rows | None = None,
+    allow_pickle: bool = False,
+    custom: Custom | None = None,
     onnx: CompilePolicy = "auto",
 ) -> PackagedBundle:
     """Write a bundle of the model to the directory `out`.
@@ -75,7 +77,8 @@ def package(
     model are fitted without the rows that they predict, so packaging takes about five fits.
 
     Args:
-        model: a fitted scikit-learn classifier or regressor, or a pipeline that ends in one.
+        model: a fitted scikit-learn classifier or regressor, or a pipeline that ends in one; or one of XGBoost's or
+            LightGBM's estimators, which are written in the libraries' own formats.
         X: the training rows, shape [n, d]: a numpy array, or a data frame of pandas or polars.
         y: the n labels or values.
         out: a directory that does not exist, is empty or holds this very bundle.
@@ -86,6 +89,9 @@ def package(
         profile_rows: all training rows, where X and y are a random sample of them because they do not fit in
             memory: a CSV or Parquet file, or a function that yields chunks (arrays or data frames) each time it is
             called. The bins of the features are counted on them, those of the predictions on X.
+        allow_pickle: whether a model that no safe format holds is written as a pickle. Serving it takes
+            `spec.model.allowPickle` and a pinned digest.
+        custom: the class that answers in an image of yours, in place of the model, and what it reads.
         onnx: whether the model is compiled to ONNX, which answers far faster and is kept only if it answers alike:
             `auto` tries, `never` does not, `require` fails where it cannot be done.
 
@@ -101,34 +107,48 @@ def package(
     labels = read_labels(y, len(table.matrix), task)
     if onnx not in get_args(CompilePolicy):
         raise BundleError(f"onnx must be 'auto', 'never' or 'require', not {onnx!r}")
-    files, quality = _contents(model, table, labels, task, golden_rows, profile_rows)
-    compiled = _compile(files, table, labels, golden_rows, onnx)
+    runtime = choose(model, allow_pickle=allow_pickle, custom=custom)
+    files, quality = _contents(model, runtime, table, labels, task, golden_rows, profile_rows)
+    compiled = _compile(runtime, files, table, labels, golden_rows, onnx)
     files[MANIFEST_FILE] = encode_manifest(name, files)
     write_bundle(Path(out), files)
     return PackagedBundle(Path(out), digest_of(files[MANIFEST_FILE]), quality, compiled)
 
 
 def _compile(
-    files: dict[str, bytes], table: Table, labels: NDArray[Any], golden_rows: int, policy: CompilePolicy
+    runtime: Runtime,
+    files: dict[str, bytes],
+    table: Table,
+    labels: NDArray[Any],
+    golden_rows: int,
+    policy: CompilePolicy,
 ) -> Compiled:
     """Add the compiled model to the files, from what they already say."""
     signature = msgspec.json.decode(files[SIGNATURE_FILE], type=Signature)
     golden = msgspec.json.decode(files[GOLDEN_FILE], type=Golden)
     rows = choose_rows(labels, golden_rows, signature.task)
-    compiled, made = compile_model(load_model(files[MODEL_FILE]), table, signature, golden, rows, policy)
+    if runtime.file != MODEL_FILE:
+        compiled, made = uncompiled(f"what runs {runtime.file} is not compiled", policy)
+    else:
+        compiled, made = compile_model(runtime.read_back(signature), table, signature, golden, rows, policy)
     files |= made
     return compiled
 
 
 def _contents(
-    model: Any, table: Table, labels: NDArray[Any], task: Task, golden_rows: int, profile_rows: Rows | None
+    model: Any,
+    runtime: Runtime,
+    table: Table,
+    labels: NDArray[Any],
+    task: Task,
+    golden_rows: int,
+    profile_rows: Rows | None,
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
     """The files but the manifest, and the metrics."""
     signature = _signature(model, table, task)
     _check_labels(labels, signature)
-    model_file = dump_model(model)
     rows = choose_rows(labels, golden_rows, task)
-    golden = build_golden(load_model(model_file), model, table, rows, proba=signature.probabilities)
+    golden = build_golden(runtime.read_back(signature), model, table, rows, proba=signature.probabilities)
     predictions = predict_out_of_fold(model, table.matrix, labels, task)
     if profile_rows is None:
         built = build_profile(table, predictions, signature.classes, labels)
@@ -139,7 +159,7 @@ def _contents(
         raise BundleError(f"the profile has {len(profile)} bytes and may have {PROFILE_BYTES_MAX}: too many columns")
     quality = _metrics(predictions, labels, task)
     files = {
-        MODEL_FILE: model_file,
+        runtime.file: runtime.data,
         PROFILE_FILE: profile,
         SIGNATURE_FILE: encode(signature),
         GOLDEN_FILE: encode(golden),
@@ -149,6 +169,7 @@ def _contents(
 
 
 def _task(model: Any, task: Task | None) -> Task:
+    check_kind(model)
     if not isinstance(model, BaseEstimator) or not hasattr(model, "predict"):
         raise BundleError(f"the model must be a scikit-learn estimator that predicts, not {type(model).__name__}")
     try:

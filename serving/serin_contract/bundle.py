@@ -13,6 +13,14 @@ import msgspec
 
 MANIFEST_FILE = "manifest.json"
 MODEL_FILE = "model.skops"
+XGBOOST_FILE = "model.xgboost.json"
+LIGHTGBM_FILE = "model.lightgbm.txt"
+JOBLIB_FILE = "model.joblib"
+"""A pickle: to load it runs code of whoever made it."""
+CUSTOM_FILE = "model.custom"
+"""Bytes that mean something to a class in the serving image, and nothing to Serin."""
+MODEL_FILES = (MODEL_FILE, XGBOOST_FILE, LIGHTGBM_FILE, JOBLIB_FILE, CUSTOM_FILE)
+"""A bundle has exactly one of them, and its name says what runs the model."""
 PROFILE_FILE = "profile.json"
 SIGNATURE_FILE = "signature.json"
 GOLDEN_FILE = "golden.json"

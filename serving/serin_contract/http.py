@@ -36,6 +36,9 @@ REVISION_HEADER = "x-serin-revision"
 PREDICTION_ID_HEADER = "x-serin-prediction-id"
 """The signed prediction id, also in the answer's `parameters.prediction_id` (a long id stands there only)."""
 
+REQUEST_ID_HEADER = "x-request-id"
+"""The caller's or the gateway's name for a request: echoed, and in the log where something went wrong."""
+
 PROBE_HEADER = "x-serin-probe"
 """Matched by a rule of the trial's own that leads to the candidate whatever its weight; it sets no cohort."""
 

@@ -17,6 +17,8 @@ SERVER_SHADOW_RECEIVED = "serin_server_shadow_received_total"
 SERVER_SHADOW_FAILED = "serin_server_shadow_failed_total"
 SERVER_SHADOW_COMPARED = "serin_server_shadow_compared_total"
 SERVER_SHADOW_AGREED = "serin_server_shadow_agreed_total"
+SERVER_SPANS_EXPORTED = "serin_server_spans_exported_total"
+SERVER_SPANS_DROPPED = "serin_server_spans_dropped_total"
 
 OPERATOR_STEPS = "serin_operator_steps_total"
 OPERATOR_STEP_SECONDS = "serin_operator_step_seconds"

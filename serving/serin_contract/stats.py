@@ -31,8 +31,9 @@ LATENCY_BOUNDS_SECONDS = (
 """Upper bounds of the latency buckets; one more bucket holds what is slower. A bound that a person would choose for
 a gate is one of them, and none is more than 1.43 times the one before it."""
 
-Runtime = Literal["onnx", "skops"]
-"""What runs a model: onnxruntime its compiled graph, or scikit-learn the model as it was read by skops."""
+Runtime = Literal["onnx", "skops", "xgboost", "lightgbm", "pickle", "custom"]
+"""What runs a model: onnxruntime its compiled graph, scikit-learn the model as it was read by skops, a library of
+boosted trees its own file, code of whoever made the bundle, or a class of the serving image."""
 
 MalformedReason = Literal["type_error", "missing_column", "extra_column", "shape", "other"]
 """Why an inference request was refused."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import time
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -12,7 +13,7 @@ import orjson
 from serin_contract import http, ids, profile
 from serin_contract.announcements import ANNOUNCEMENT_BYTES_MAX
 from serin_contract.mirrored import MIRRORED_BYTES_MAX
-from serin_serving import openapi, spellings
+from serin_serving import openapi, request_ids, spellings
 from serin_serving.about import about_server
 from serin_serving.announced import AnnouncementReason
 from serin_serving.connections import connection_of
@@ -20,6 +21,8 @@ from serin_serving.errors import RequestError
 from serin_serving.feedback import encode_receipt
 from serin_serving.oip import encode_metadata
 from serin_serving.server import Server
+from serin_serving.traces import Span, Tracer
+from serin_serving.visits import Visit
 from serin_serving.wire import Answer, BodyReader, GoneError, Headers, Receive, Scope, Send, failure, send_answer
 
 _log = logging.getLogger(__name__)
@@ -33,6 +36,7 @@ _PREDICTION_ID = http.PREDICTION_ID_HEADER.encode()
 _MODELS = f"{http.INFERENCE_PATH_PREFIX}/models/"
 _VERSIONS = "/versions/"
 _VISIT = "serin.visit"
+_SPAN = "serin.span"
 ANNOUNCEMENTS_AT_ONCE = 16
 MIRRORED_AT_ONCE = 16
 _MSGPACK = b"application/msgpack"
@@ -59,6 +63,9 @@ class App:
         return self._server.draining
 
     async def _send(self, scope: Scope, send: Send, answer: Answer) -> None:
+        request_id = request_ids.header(scope, answer.status)
+        if request_id is not None:
+            answer.headers.append(request_id)
         # Asked again after the wait: the drain may have begun meanwhile.
         await send_answer(scope, send, answer, self._common_closing if self._closes(scope) else self._common)
 
@@ -74,7 +81,7 @@ class App:
             raise
         # A bug in one answer must not take the connection down; it is logged without the caller's values.
         except Exception:  # noqa: BLE001
-            _log.exception("a request failed")
+            _log.exception("a request failed", extra={"fields": _names(scope)})
             return failure(500, "this server failed to answer; its log says where")
 
     def _route(self, scope: Scope) -> Route:
@@ -104,13 +111,22 @@ class CallersApp(App):
             await super().__call__(scope, receive, send)
             return
         visit = scope[_VISIT] = self._server.arrive(scope, pinned=_VERSIONS in scope["path"])
+        tracer = self._server.traces
+        if tracer is not None:
+            scope[_SPAN] = tracer.begin(scope["headers"])
         try:
             answer = await self._answer(scope, receive)
             self._server.answered(visit, answer.status, answer.malformed)
             # Whatever the status: a caller that counts as refused or failed must be known when it tries again.
             if visit.set_cookie is not None:
                 answer.headers.append((b"set-cookie", visit.set_cookie))
+            if tracer is not None:
+                answer.headers.append(scope[_SPAN].response)
             await self._send(scope, send, answer)
+            if tracer is not None:
+                _end(tracer, scope, visit, answer.status)
+            if self._server.logs_requests:
+                _log_answered(scope, visit, answer.status)
         except GoneError:
             self._server.visits.gone(visit)
         finally:
@@ -250,6 +266,28 @@ def _made(server: Server, make: Callable[[Server], Answer]) -> Route:
         return once()
 
     return answer
+
+
+def _end(tracer: Tracer, scope: Scope, visit: Visit, status: int) -> None:
+    span: Span = scope[_SPAN]
+    span.status, span.rows, span.cohort = status, visit.rows, visit.cohort
+    span.request_id = request_ids.given(scope)
+    if visit.model_began:
+        span.model_started_ns = span.started_ns + round((visit.model_began - visit.arrived_at) * 1e9)
+        span.model_ended_ns = span.model_started_ns + round(visit.model_seconds * 1e9)
+    tracer.end(span)
+
+
+def _log_answered(scope: Scope, visit: Visit, status: int) -> None:
+    fields: dict[str, object] = {"status": status, "rows": visit.rows, "cohort": visit.cohort}
+    fields["seconds"] = round(time.perf_counter() - visit.arrived_at, 6)
+    _log.info("answered", extra={"fields": {**fields, **_names(scope)}})
+
+
+def _names(scope: Scope) -> dict[str, str]:
+    """By what a line of the log is found again: the request's id, and its trace where it has one."""
+    span: Span | None = scope.get(_SPAN)
+    return {"request_id": request_ids.made(scope), **(span.fields if span is not None else {})}
 
 
 def _is_infer(scope: Scope) -> bool:

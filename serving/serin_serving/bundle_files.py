@@ -20,6 +20,7 @@ from serin_contract.bundle import (
     MANIFEST_BYTES_MAX,
     MANIFEST_FILE,
     MODEL_FILE,
+    MODEL_FILES,
     PROFILE_FILE,
     SIGNATURE_FILE,
     FileEntry,
@@ -28,7 +29,7 @@ from serin_contract.bundle import (
 from serin_contract.startup import StartupReason
 from serin_serving.errors import RefusedError
 
-REQUIRED_FILES = (MODEL_FILE, PROFILE_FILE, SIGNATURE_FILE, GOLDEN_FILE)
+REQUIRED_FILES = (PROFILE_FILE, SIGNATURE_FILE, GOLDEN_FILE)
 _CHUNK_BYTES = 1024 * 1024
 
 
@@ -40,8 +41,13 @@ class Bundle(msgspec.Struct, frozen=True):
     files: dict[str, bytes]
     """The files that were asked for, by path."""
 
+    @property
+    def model_file(self) -> str:
+        """The one file of MODEL_FILES that it has."""
+        return next(path for path in MODEL_FILES if path in self.manifest.files)
 
-def read_bundle(directory: Path, pinned: str | None, keep: tuple[str, ...] = REQUIRED_FILES) -> Bundle:
+
+def read_bundle(directory: Path, pinned: str | None, keep: tuple[str, ...] = (*MODEL_FILES, *REQUIRED_FILES)) -> Bundle:
     """Check the manifest against the pinned digest and every file against the manifest.
 
     Args:
@@ -103,7 +109,10 @@ def _manifest(data: bytes) -> Manifest:
     for path in manifest.files:
         if not _is_inside(path):
             raise RefusedError(StartupReason.BundleInvalid, f"the manifest names {path!r}, outside the bundle")
-    for path in REQUIRED_FILES:
+    models = [path for path in MODEL_FILES if path in manifest.files]
+    if len(models) > 1:
+        raise RefusedError(StartupReason.BundleInvalid, f"the manifest lists two models: {' and '.join(models)}")
+    for path in (*(models or [MODEL_FILE]), *REQUIRED_FILES):
         if path not in manifest.files:
             raise RefusedError(StartupReason.BundleInvalid, f"the manifest does not list {path}")
     return manifest

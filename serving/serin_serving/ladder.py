@@ -15,6 +15,7 @@ from serin_serving.errors import RefusedError
 from serin_serving.layout import Matrix
 from serin_serving.model import Model
 from serin_serving.self_test import self_test
+from serin_serving.settings import Code
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +34,14 @@ class _NotCompiledError(Exception):
     """The bundle has no compiled model; the text says why."""
 
 
-def choose(directory: Path, bundle: Bundle, signature: Signature, golden: Golden, policy: CompilePolicy) -> Chosen:
+def choose(
+    directory: Path,
+    bundle: Bundle,
+    signature: Signature,
+    golden: Golden,
+    policy: CompilePolicy,
+    code: Code | None = None,
+) -> Chosen:
     """Load what the policy allows, best first, and prove it on the golden rows.
 
     Under `auto` a graph that fails its self-test, or that onnxruntime does not take, gives way to scikit-learn. One
@@ -43,7 +51,7 @@ def choose(directory: Path, bundle: Bundle, signature: Signature, golden: Golden
         RefusedError: nothing that the policy allows can be served.
     """
     if policy == "never":
-        return _skops(directory, bundle, signature, golden, "spec.serving.compile is never")
+        return _uncompiled(directory, bundle, signature, golden, "spec.serving.compile is never", code)
     try:
         return _onnx(directory, bundle, signature, golden)
     except _NotCompiledError as error:
@@ -55,7 +63,7 @@ def choose(directory: Path, bundle: Bundle, signature: Signature, golden: Golden
             raise
         reason = f"{error.reason}: {error.message}"
         _log.warning("the compiled model is not served: %s", reason)
-    return _skops(directory, bundle, signature, golden, reason)
+    return _uncompiled(directory, bundle, signature, golden, reason, code)
 
 
 def _onnx(directory: Path, bundle: Bundle, signature: Signature, golden: Golden) -> Chosen:
@@ -74,13 +82,19 @@ def _onnx(directory: Path, bundle: Bundle, signature: Signature, golden: Golden)
     return Chosen(model, self_test(model, golden, compiled.versions))
 
 
-def _skops(directory: Path, bundle: Bundle, signature: Signature, golden: Golden, reason: str) -> Chosen:
+def _uncompiled(
+    directory: Path, bundle: Bundle, signature: Signature, golden: Golden, reason: str, code: Code | None
+) -> Chosen:
     try:
         # scikit-learn takes a second to import, and the slim image does not have it.
+        from serin_serving import runtimes
         from serin_serving.skops_model import load_skops
     except ImportError as error:
         raise _nothing_else(f"this image has no {error.name}", reason) from error
-    model = load_skops(read_more(directory, bundle, MODEL_FILE), signature)
+    file = bundle.model_file
+    data = read_more(directory, bundle, file)
+    code = code or Code()
+    model = load_skops(data, signature) if file == MODEL_FILE else runtimes.load(file, data, signature, code)
     return Chosen(model, self_test(model, golden, bundle.manifest.versions), reason)
 
 

@@ -82,7 +82,7 @@ def serve(env: Mapping[str, str]) -> None:
     # scikit-learn takes a second to import, which `resolve` and a refused setting can do without.
     import uvloop
 
-    from serin_serving import drain, startup
+    from serin_serving import drain, startup, traces
     from serin_serving.keys import Keys
     from serin_serving.server import Server
 
@@ -103,6 +103,7 @@ def serve(env: Mapping[str, str]) -> None:
 
     async def run() -> None:
         server = Server(configured, loaded, keys)
+        server.traces = traces.from_env(env, configured, server.metrics)
         end = drain.Drain(server)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, end.ask)

@@ -75,6 +75,12 @@ class Metrics:
             metrics.SERVER_SHADOW_AGREED,
             "Of those compared, the requests whose answers were the same, by share of rows.",
         )
+        self.spans_exported = self._counter(
+            metrics.SERVER_SPANS_EXPORTED, "Inferences whose spans a receiver of traces took."
+        )
+        self.spans_dropped = self._counter(
+            metrics.SERVER_SPANS_DROPPED, "Inferences of the sample whose spans no receiver took."
+        )
         self.ready = Gauge(
             metrics.SERVER_READY,
             "1 while this server is ready, 0 while it drains.",

@@ -27,7 +27,7 @@ from serin_serving.keys import Keys
 from serin_serving.layout import Matrix
 from serin_serving.load import Load
 from serin_serving.metrics import Metrics
-from serin_serving.mirror import Mirror
+from serin_serving.mirror import Body, Mirror
 from serin_serving.model import Answers
 from serin_serving.oip import InferRequest, decode_infer, encode_infer
 from serin_serving.recent import Recent
@@ -36,6 +36,7 @@ from serin_serving.sampled import Sample
 from serin_serving.settings import Settings
 from serin_serving.shadow import Shadow
 from serin_serving.startup import Loaded
+from serin_serving.traces import Tracer
 from serin_serving.visits import CountedCallers, Visit, Visits
 from serin_serving.wire import BodyReader, Scope
 
@@ -51,6 +52,9 @@ class Server:
         self.model = loaded.model
         self.profile = loaded.profile
         self.draining = False
+        self.traces: Tracer | None = None
+        """Set before the first request where traces are exported."""
+        self.logs_requests = settings.logs_requests
         self.bodies = BodyReader()
         self.metrics = Metrics(settings.deployment, settings.revision)
         self.metrics.ready.set(1)
@@ -86,7 +90,7 @@ class Server:
         except Exception as error:
             self._mirror.failed(body, error, time.perf_counter() - began)
             raise
-        self._mirror.answered(body, request.matrix, answers, time.perf_counter() - began)
+        self._answered_rows(body, request, answers, began, visit)
         prediction_id = self._identify(request.matrix, answers, visit)
         signature = self.model.signature
         return encode_infer(self.name, self.revision, request, answers, signature, prediction_id), prediction_id
@@ -103,8 +107,14 @@ class Server:
         except Exception as error:
             self._mirror.failed(body, error, time.perf_counter() - began)
             raise
-        self._mirror.answered(body, request.matrix, answers, time.perf_counter() - began)
+        self._answered_rows(body, request, answers, began, visit)
         return answers, self._identify(request.matrix, answers, visit)
+
+    def _answered_rows(self, body: Body, request: InferRequest, answers: Answers, began: float, visit: Visit) -> None:
+        """Say what the model took for these rows, and mirror them."""
+        seconds = time.perf_counter() - began
+        self._mirror.answered(body, request.matrix, answers, seconds)
+        visit.rows, visit.model_began, visit.model_seconds = len(answers.values), began, seconds
 
     def _identify(self, matrix: Matrix, answers: Answers, visit: Visit) -> str:
         """Count the rows of an answered request and sign its id."""
@@ -222,9 +232,11 @@ class Server:
         self._mirror.follow(None)
 
     def close(self) -> None:
-        """Let the worker thread end."""
+        """Let the worker thread end, and send the last spans."""
         self._mirror.follow(None)
         self._batcher.close()
+        if self.traces is not None:
+            self.traces.close()
 
     async def _predict(self, body: bytes) -> tuple[InferRequest, Answers]:
         request = decode_infer(body, self.model.layout)

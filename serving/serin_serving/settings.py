@@ -22,7 +22,17 @@ ENV_HOST = "SERIN_HOST"
 ENV_TERMINATION_LOG = "SERIN_TERMINATION_LOG"
 
 DRAIN_SECONDS_MAX = 3600.0
+_SWITCH = {"": False, "0": False, "1": True}
 _name = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\Z")
+
+
+class Code(msgspec.Struct, frozen=True):
+    """Which code besides the image's own programs may run."""
+
+    allows_pickle: bool = False
+    """Whether that of whoever made the bundle."""
+    model_class: str = ""
+    """`module:Class` of the image; empty where it names none."""
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -50,6 +60,9 @@ class Settings(msgspec.Struct, frozen=True):
     """Whether the compiled model is served, where the bundle has one."""
     host: str = ""
     """Empty listens on every address of the pod, IPv6 as well as IPv4."""
+    logs_requests: bool = False
+    """Whether answered inferences are logged, as many as the limit of lines lets through."""
+    code: Code = Code()
 
 
 def termination_log(env: Mapping[str, str]) -> Path:
@@ -85,6 +98,8 @@ def from_env(env: Mapping[str, str]) -> Settings:
         grpc_port=_port(env, labels.ENV_GRPC_PORT, 0) if env.get(labels.ENV_GRPC_PORT) else None,
         compile=_compile(env),
         host=env.get(ENV_HOST, ""),
+        logs_requests=_switch(env, labels.ENV_ACCESS_LOG),
+        code=Code(_switch(env, labels.ENV_ALLOW_PICKLE), env.get(labels.ENV_MODEL_CLASS, "")),
     )
 
 
@@ -140,6 +155,13 @@ def _sample_rows(env: Mapping[str, str]) -> int:
     if not (text.isascii() and text.isdigit()) or not SAMPLE_ROWS_MIN <= int(text) <= SAMPLE_ROWS_MAX:
         raise _invalid(f"{labels.ENV_SAMPLE_ROWS} must be a number of rows from {SAMPLE_ROWS_MIN} to {SAMPLE_ROWS_MAX}")
     return int(text)
+
+
+def _switch(env: Mapping[str, str], variable: str) -> bool:
+    text = env.get(variable, "")
+    if text not in _SWITCH:
+        raise _invalid(f"{variable} must be 0 or 1")
+    return _SWITCH[text]
 
 
 def _compile(env: Mapping[str, str]) -> CompilePolicy:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 import zipfile
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import skops.io
@@ -22,9 +22,11 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 
+from serin_contract.boosted import Boosted
 from serin_contract.bundle import FILE_BYTES_MAX, Signature
 from serin_contract.model_types import MODEL_TYPES_ALLOWED
 from serin_contract.startup import StartupReason
+from serin_contract.stats import Runtime
 from serin_serving.errors import RefusedError
 from serin_serving.layout import Matrix
 from serin_serving.model import Answers, Model
@@ -44,9 +46,9 @@ _TIE = 1e-9
 
 
 class SkopsModel(Model):
-    """A scikit-learn estimator."""
+    """A scikit-learn estimator, or what has the shape of one."""
 
-    runtime = "skops"
+    runtime: ClassVar[Runtime] = "skops"
 
     def __init__(self, estimator: Any, signature: Signature) -> None:
         super().__init__(signature)
@@ -91,9 +93,19 @@ def load_skops(data: bytes, signature: Signature) -> SkopsModel:
         )
     estimator = _construct(data)
     check_trees(estimator)
+    return adopt(SkopsModel, estimator, signature)
+
+
+def adopt(kind: type[SkopsModel], estimator: Any, signature: Signature) -> SkopsModel:
+    """Serve what was loaded.
+
+    Raises:
+        RefusedError: it is not the model that the signature describes (BundleInvalid).
+    """
     _check_signature(estimator, signature)
-    _run_on_one_core(estimator)
-    return SkopsModel(estimator, signature)
+    if hasattr(estimator, "get_params"):
+        _run_on_one_core(estimator)
+    return kind(estimator, signature)
 
 
 def _construct(data: bytes) -> Any:
@@ -144,7 +156,7 @@ def _predicts_by_argmax(estimator: Any) -> bool:
     Only types of which that is known: others choose by a threshold or by scores in another order.
     """
     final = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
-    return type(final) in _ARGMAX_TYPES
+    return type(final) in _ARGMAX_TYPES or isinstance(final, Boosted)
 
 
 def _is_clear(probabilities: NDArray[np.float64]) -> bool:

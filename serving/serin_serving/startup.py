@@ -50,7 +50,7 @@ def load(settings: Settings) -> Loaded:
     golden = _decode(bundle, GOLDEN_FILE, Golden)
     profile = _profile(bundle.files[PROFILE_FILE], signature)
     stable = None if settings.stable_profile_file is None else _stable_profile(settings.stable_profile_file)
-    chosen = choose(settings.bundle_dir, bundle, signature, golden, settings.compile)
+    chosen = choose(settings.bundle_dir, bundle, signature, golden, settings.compile, settings.code)
     model = chosen.model
     # The timing runs are the warm-up too: the first call of a model is the slowest.
     slow = model.is_slow(chosen.rows)

@@ -48,6 +48,12 @@ class Visit:
     caller_id: str = ""
     set_cookie: bytes | None = None
     """For the answer."""
+    rows: int = 0
+    """Answered with predictions."""
+    model_began: float = 0.0
+    """Seconds of time.perf_counter: the whole body had come."""
+    model_seconds: float = 0.0
+    """From then to the model's answer."""
 
 
 class CountedCallers:

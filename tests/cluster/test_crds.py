@@ -174,6 +174,11 @@ ACCEPTED = {
     ),
     "drift of both arms passed over": (("spec.verdicts.onSharedDrift", "Ignore"),),
     "a gate that only reports": (("spec.gates.errorRate", {"mode": "Observe", "max": 0.05}),),
+    "a pickle that is pinned": ((f"{MODEL}.allowPickle", True), (f"{MODEL}.digest", DIGEST)),
+    "no pickle, and no digest": ((f"{MODEL}.allowPickle", False),),
+    "a log of requests, which is the one variable of Serin's own that is yours": (
+        ("spec.serving.env", [{"name": "SERIN_ACCESS_LOG", "value": "1"}]),
+    ),
     "a paused deployment": (("spec.paused", True),),
     "the longest name": (("metadata.name", "w" * 40),),
 }
@@ -193,6 +198,10 @@ REFUSED = {
     "a way up at the end": ("must not contain '..'", [(f"{MODEL}.uri", "pvc://models/a/..")]),
     "a short digest": ("spec.model.digest", [(f"{MODEL}.digest", "sha256:0f0f")]),
     "a digest of another algorithm": ("should match", [(f"{MODEL}.digest", "sha512" + DIGEST[6:])]),
+    "a pickle without a digest": (
+        "so it needs the digest of the bundle that you looked at",
+        [(f"{MODEL}.allowPickle", True)],
+    ),
     "no replicas": ("greater than or equal to 1", [(f"{SERVING}.replicas", 0)]),
     "a quantity that is none": (
         "spec.serving.resources.limits.memory",

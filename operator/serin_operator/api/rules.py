@@ -41,6 +41,13 @@ STEPS_RULES = (
     ),
 )
 
+MODEL_RULES = (
+    Rule(
+        "!has(self.allowPickle) || !self.allowPickle || has(self.digest)",
+        "allowPickle runs code of whoever made the bundle, so it needs the digest of the bundle that you looked at",
+    ),
+)
+
 SERVING_RULES = (
     Rule(
         "!has(self.autoscaling) || !has(self.replicas)",

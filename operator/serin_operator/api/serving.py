@@ -151,14 +151,20 @@ class Serving(ApiModel):
     ] = None
     env: Annotated[
         tuple[EnvironmentVariable, ...] | None,
-        Field(max_length=64, description="Further environment variables; names starting SERIN_ are Serin's own."),
+        Field(
+            max_length=64,
+            description=(
+                "Further environment variables, such as OTEL_EXPORTER_OTLP_ENDPOINT; names starting SERIN_ are Serin's "
+                "own, but for SERIN_ACCESS_LOG."
+            ),
+        ),
         Schema(
             list_type="map",
             list_map_keys=("name",),
             rules=(
                 Rule(
-                    "self.all(e, !e.name.startsWith('SERIN_'))",
-                    "names starting with SERIN_ are set by the operator; choose another name",
+                    "self.all(e, !e.name.startsWith('SERIN_') || e.name == 'SERIN_ACCESS_LOG')",
+                    "names starting with SERIN_ are set by the operator, but for SERIN_ACCESS_LOG; choose another name",
                 ),
             ),
         ),

@@ -84,6 +84,15 @@ class Model(ApiModel):
             ),
         ),
     ] = None
+    allow_pickle: Annotated[
+        bool | None,
+        Field(
+            description=(
+                "Lets the pods load a model that was packaged as a pickle, which runs code of whoever made the bundle. "
+                "Needs digest, so that it is the code that you looked at."
+            )
+        ),
+    ] = None
 
 
 class ModelDeploymentSpec(ApiModel):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from serin_contract import startup
 from serin_operator.api.deployment import CandidateStatus, Phase
 from serin_operator.api.revision import ModelRevisionSpec, ModelRevisionStatus, RevisionModel
+from serin_operator.api.spec import Model
 from serin_operator.decide import availability, capacity, identity, manifests, templates, timestamps
 from serin_operator.decide.draft import WAIT_SECONDS, Draft, Situation, begin
 from serin_operator.decide.judge import evidence
@@ -16,6 +17,9 @@ from serin_operator.decide.plan import Apply, Delete, RevisionReport
 
 RETRY_SECONDS = 30.0
 """Between two looks at a bundle that was missing or wrong; it may be put right in place."""
+
+PICKLE_ALLOWED = "PickleAllowed"
+PICKLE_SENTENCE = "spec.model.allowPickle lets code of whoever made the bundle run in its pods"
 
 CANNOT_START = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError")
 
@@ -75,8 +79,8 @@ def _wait(situation: Situation, pod: PodFacts) -> Draft:
 
 def _still_refused(situation: Situation) -> Draft | None:
     """While a bundle is checked again, what the last check of this spec said stands: nothing flaps."""
-    status, verified = situation.seen.status, "ArtifactVerified"
-    said = next((known for known in status.conditions if known.type == verified and known.status == "False"), None)
+    status, kind = situation.seen.status, "ArtifactVerified"
+    said = next((known for known in status.conditions if known.type == kind and known.status == "False"), None)
     if status.phase != Phase.Failed or said is None or said.observed_generation != situation.seen.generation:
         return None
     draft = begin(situation, Phase.Failed, said.reason, status.message or "")
@@ -109,15 +113,24 @@ def _freeze(situation: Situation, pod: PodFacts, digest: str) -> Draft:
         ),
     )
     draft = begin(situation, Phase.Pending, "BundleResolved", f"the bundle's digest is {digest}")
+    if spec.model.allow_pickle:
+        draft = draft.with_event("Warning", PICKLE_ALLOWED, PICKLE_SENTENCE, "Resolve")
     return replace(
         draft,
         records=(
             Apply(manifests.revision_record(seen, situation.target, record)),
             Delete("v1", "Pod", pod.name, pod.uid),
         ),
-        artifact=(True, "DigestVerified", f"every file of {spec.model.uri} is the one its manifest names"),
+        artifact=verified(spec.model, f"every file of {spec.model.uri} is the one its manifest names"),
         retry_after_seconds=WAIT_SECONDS / 4,
     )
+
+
+def verified(model: Model, sentence: str) -> tuple[bool, str, str]:
+    """What ArtifactVerified says of a bundle whose digest holds, and that its code may run where that is so."""
+    if model.allow_pickle:
+        return True, PICKLE_ALLOWED, f"{sentence}; {PICKLE_SENTENCE}"
+    return True, "DigestVerified", sentence
 
 
 def _begin_trial(situation: Situation, record: RevisionFacts) -> Draft:

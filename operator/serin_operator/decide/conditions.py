@@ -7,7 +7,7 @@ from typing import Literal
 
 from serin_operator.api.base import Condition
 from serin_operator.api.deployment import GateStatus
-from serin_operator.decide import capacity, watch
+from serin_operator.decide import artifact, capacity, watch
 from serin_operator.decide.draft import Draft, Situation
 from serin_operator.decide.routing import ReplicasRouting, noun
 from serin_operator.decide.trained import traffic_as_trained
@@ -148,11 +148,14 @@ def _capacity_available(situation: Situation, draft: Draft) -> Answer:
 
 def _artifact_verified(situation: Situation, draft: Draft) -> Answer:
     if draft.artifact is not None:
-        verified, reason, message = draft.artifact
-        return "True" if verified else "False", reason, message
+        holds, reason, message = draft.artifact
+        return "True" if holds else "False", reason, message
     record = situation.seen.revision(situation.target)
     if record is not None:
-        return "True", "DigestVerified", f"{record.spec.model.uri} is {record.spec.model.digest}"
+        _, reason, message = artifact.verified(
+            situation.spec.model, f"{record.spec.model.uri} is {record.spec.model.digest}"
+        )
+        return "True", reason, message
     before = next((known for known in situation.seen.status.conditions if known.type == "ArtifactVerified"), None)
     if before is not None and before.status == "False" and before.observed_generation == situation.seen.generation:
         return "False", before.reason, before.message

@@ -140,6 +140,9 @@ def _environment(deployment: str, revision: str, spec: ModelDeploymentSpec, dige
         own[labels.ENV_COMPILE] = spec.serving.compile
     if digest is not None:
         own[labels.ENV_BUNDLE_DIGEST] = digest
+    # Asked again whatever the API server checked: without a pinned digest it could be anybody's code.
+    if spec.model.allow_pickle and spec.model.digest:
+        own[labels.ENV_ALLOW_PICKLE] = "1"
     asked = spec.serving.env if spec.serving and spec.serving.env else ()
     return [
         {

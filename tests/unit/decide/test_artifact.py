@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.support.builders import NOW, a_pod, a_record, observed, situated
+from tests.support.builders import NOW, a_pod, a_record, observed, parsed, situated
 from tests.support.world import DIGEST, a_spec
 
 from serin_contract.startup import EXIT_REFUSED, EXIT_UNAVAILABLE, ResolvedDigest, StartupFailure, StartupReason, encode
 from serin_operator.api.deployment import ModelDeploymentStatus, Phase, StableStatus
-from serin_operator.decide import artifact
+from serin_operator.decide import artifact, templates
 from serin_operator.decide.artifact import RETRY_SECONDS
 from serin_operator.decide.draft import Draft
 from serin_operator.decide.observation import ContainerEnd, OperatorFacts
@@ -78,6 +78,33 @@ def test_the_digest_is_frozen_in_a_record_and_the_pod_goes() -> None:
     template = made.manifest["spec"]["template"]["spec"]["containers"][0]
     assert {"name": "SERIN_BUNDLE_DIGEST", "value": DIGEST} in template["env"], "its pods refuse anything else"
     assert gone == Delete("v1", "Pod", "resolving", "uid-resolving")
+
+
+PICKLE_SPEC = a_spec(model={"uri": "pvc://models/wine/1", "digest": DIGEST, "allowPickle": True})
+
+
+def test_a_bundle_whose_code_may_run_says_so_in_its_pods_its_condition_and_an_event() -> None:
+    target = situated(PICKLE_SPEC).target
+    pod = a_pod("resolving", target, purpose="resolve", last_end=_end(ResolvedDigest(DIGEST)))
+    plan = decide(observed(PICKLE_SPEC, pods=(pod,)))
+    made = next(
+        action for action in plan.actions if isinstance(action, Apply) and action.manifest["kind"] == "ModelRevision"
+    )
+    template = made.manifest["spec"]["template"]["spec"]["containers"][0]
+    assert {"name": "SERIN_ALLOW_PICKLE", "value": "1"} in template["env"]
+    condition = next(known for known in plan.status.conditions if known.type == "ArtifactVerified")
+    assert (condition.status, condition.reason) == ("True", "PickleAllowed")
+    assert "code of whoever made the bundle" in condition.message
+    assert [(event.type, event.reason) for event in plan.events] == [("Warning", "PickleAllowed")]
+    later = decide(observed(PICKLE_SPEC, revisions=(a_record(target, verdict="Trial"),), status=plan.status))
+    assert [known.reason for known in later.status.conditions if known.type == "ArtifactVerified"] == ["PickleAllowed"]
+
+
+def test_no_code_may_run_by_default_nor_without_a_pinned_digest() -> None:
+    unpinned = a_spec(model={"uri": "pvc://models/wine/1", "allowPickle": True})
+    for spec in (a_spec(), unpinned):
+        template = templates.serving_template("wine", "wine-1", parsed(spec), DIGEST, "image")
+        assert "SERIN_ALLOW_PICKLE" not in str(template)
 
 
 @pytest.mark.parametrize(("seconds_ago", "again"), [(RETRY_SECONDS - 1, False), (RETRY_SECONDS, True)])

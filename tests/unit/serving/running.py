@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import http.client
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from typing import Any
 from serin_contract import announcements
 from serin_contract.announcements import Announcement
 from serin_contract.keys import KeyRing
-from serin_serving import drain, startup
+from serin_serving import drain, startup, traces
 from serin_serving.keys import Keys
 from serin_serving.server import Server
 from serin_serving.settings import Settings
@@ -133,6 +134,7 @@ def run(case: Case, keys_file: Path, **changes: Any) -> Iterator[Running]:
 
     async def main() -> None:
         server = Server(configured, loaded, Keys(keys_file, time.monotonic()))
+        server.traces = traces.from_env(os.environ, configured, server.metrics)
         end = drain.Drain(server)
         grpc = None
         if configured.grpc_port is not None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +20,7 @@ from typing import Any
 
 import grpc
 import pytest
+from tests.support.open_loop import OpenLoop
 from tests.unit.serving.running import Case, Running
 
 from serin_serving import oip_messages
@@ -26,10 +30,8 @@ SPREAD_SECONDS = 0.5
 """How long callers go on connecting to a pod that is ending: endpoint removal takes its time."""
 
 
-@contextlib.contextmanager
-def process(case: Case, keys_file: Path, drain: str) -> Iterator[tuple[subprocess.Popen[str], Running]]:
-    env = {
-        **os.environ,
+def environment(case: Case, keys_file: Path, drain: str) -> dict[str, str]:
+    return {
         "SERIN_DEPLOYMENT": case.name,
         "SERIN_REVISION": f"{case.name}-1",
         "SERIN_POD_UID": "pod-1",
@@ -43,6 +45,11 @@ def process(case: Case, keys_file: Path, drain: str) -> Iterator[tuple[subproces
         "SERIN_GRPC_PORT": "0",
         "SERIN_DRAIN_SECONDS": drain,
     }
+
+
+@contextlib.contextmanager
+def process(case: Case, keys_file: Path, drain: str) -> Iterator[tuple[subprocess.Popen[str], Running]]:
+    env = {**os.environ, **environment(case, keys_file, drain)}
     command = [sys.executable, "-m", "serin_serving.main", "serve"]
     with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as server:
         try:
@@ -164,6 +171,77 @@ def test_a_second_signal_skips_the_wait(wine: Case, keys_file: Path) -> None:
         until(lambda: server.call("GET", "/v2/health/ready").status == 503)
         ended.send_signal(signal.SIGTERM)
         assert ended.wait(DEADLINE_SECONDS) == 0
+
+
+def request(server: Running) -> bytes:
+    tensor = {"name": "x", "shape": [1, 13], "datatype": "FP64", "data": server.case.rows[0].tolist()}
+    body = json.dumps({"inputs": [tensor]}).encode()
+    return f"POST {server.path('infer')} HTTP/1.1\r\nhost: a\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+
+
+@pytest.mark.slow
+async def test_callers_who_do_not_wait_lose_no_request_while_one_pod_of_two_ends(wine: Case, keys_file: Path) -> None:
+    with process(wine, keys_file, drain="1.5") as (ended, one), process(wine, keys_file, drain="1") as (_, other):
+        endpoints = [one.inference_port, other.inference_port]
+        turn = itertools.count()
+        over = asyncio.Event()
+        load = OpenLoop(request(one), lambda: endpoints[next(turn) % len(endpoints)], rate=150)
+        sending = asyncio.create_task(load.send_until(over))
+        await asyncio.sleep(0.5)
+        ended.send_signal(signal.SIGTERM)
+        await asyncio.sleep(SPREAD_SECONDS)
+        # From here on new connections go to the other pod alone.
+        endpoints.remove(one.inference_port)
+        kept = load.opened["kept"]
+        await asyncio.sleep(0.8)
+        assert ended.poll() is None
+        assert load.opened["kept"] - kept < 20, "those who keep connections have gone over"
+        assert await asyncio.to_thread(ended.wait, DEADLINE_SECONDS) == 0
+        await asyncio.sleep(0.3)
+        over.set()
+        await sending
+    assert load.lost == []
+    assert min(load.answered.values()) > 300
+
+
+@pytest.mark.slow
+def test_a_request_whose_body_is_still_coming_when_the_drain_is_over_is_answered(wine: Case, keys_file: Path) -> None:
+    with process(wine, keys_file, drain="0.2") as (ended, server):
+        whole = request(server)
+        with socket.create_connection(("127.0.0.1", server.inference_port), timeout=DEADLINE_SECONDS) as caller:
+            caller.sendall(whole[:-10])
+            until(lambda: server.stats()["in_flight"] == 1)
+            ended.send_signal(signal.SIGTERM)
+            until(lambda: _refuses(server.inference_port))
+            caller.sendall(whole[-10:])
+            answer = caller.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"connection: close" in answer
+        assert ended.wait(DEADLINE_SECONDS) == 0
+
+
+def _refuses(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+@pytest.mark.slow
+def test_a_process_that_is_told_to_end_before_it_serves_ends_well(wine: Case, tmp_path: Path) -> None:
+    waiting = tmp_path / "keys.json"
+    os.mkfifo(waiting)
+    env = {**os.environ, **environment(wine, waiting, drain="600")}
+    command = [sys.executable, "-m", "serin_serving.main", "serve"]
+    with subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL) as starting:
+        try:
+            # Opens when the other end does: the process has read its settings and loads.
+            with waiting.open("wb"):
+                starting.send_signal(signal.SIGTERM)
+                assert starting.wait(DEADLINE_SECONDS) == 0
+        finally:
+            starting.kill()
 
 
 def test_a_signal_while_loading_ends_at_once() -> None:

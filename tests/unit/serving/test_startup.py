@@ -196,6 +196,7 @@ def test_what_was_hashed_is_what_is_handed_back(wine: Case) -> None:
 
 SETTINGS = {
     "a drain that is no number": ("SERIN_DRAIN_SECONDS", "soon"),
+    "a log of requests that is neither on nor off": ("SERIN_ACCESS_LOG", "yes"),
     "a negative drain": ("SERIN_DRAIN_SECONDS", "-1"),
     "a drain without end": ("SERIN_DRAIN_SECONDS", "inf"),
     "a port that is no number": ("SERIN_STATS_PORT", "http"),
