@@ -179,7 +179,7 @@ def test_a_bundle_knows_what_its_model_refuses(tmp_path: Path) -> None:
 
 
 def test_a_graph_that_answers_otherwise_is_not_kept(tmp_path: Path) -> None:
-    """A scaler that overflows in one arithmetic and not in the other stands for every bug of a converter."""
+    """A model with other weights stands for every bug of a converter."""
     from serin_bundle.compile import compile_model
     from serin_bundle.golden import build_golden, choose_rows
     from serin_bundle.table import read_table
