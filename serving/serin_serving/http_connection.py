@@ -218,7 +218,7 @@ def bounded(connections_max: int, patience: Patience | None = None) -> type[Http
 class _Cycle(RequestResponseCycle):
     def body_at_once(self) -> bytes | None:
         """The body where all of it has come; None where `receive` has to be asked."""
-        if self.more_body or self.disconnected or self.waiting_for_100_continue:
+        if self.more_body or self.disconnected:
             return None
         body, self.body = bytes(self.body), bytearray()
         # As `receive` does: who asks it now waits for the caller to hang up.

@@ -93,7 +93,7 @@ ANSWERED = {
     "a body that comes after its head": [post(b"end")[:-3], b"e", b"nd"],
     "a head that comes byte by byte": [bytes([byte]) for byte in post(b"end")],
     "a body in chunks of one byte": [CHUNKED, *(b"1\r\n%c\r\n" % byte for byte in b"end"), b"0\r\n\r\n"],
-    "a caller that waits to be asked for the body": [post(b"end", "expect: 100-continue")],
+    "a body that comes although the caller would wait to be asked": [post(b"end", "expect: 100-continue")],
     "two requests in one piece": [post(b"first") + post(b"end")],
     "as many headers as there may be": [post(b"end", *(f"h{n}: v" for n in range(HEADERS_MAX - 2)))],
 }
@@ -188,6 +188,16 @@ async def until(ask: Callable[[], Awaitable[bytes]], status: bytes) -> None:
     async with asyncio.timeout(DEADLINE_SECONDS):
         while not (await ask()).startswith(b"HTTP/1.1 " + status):
             pass
+
+
+async def test_a_caller_that_waits_to_be_asked_for_the_body_is_asked() -> None:
+    async with listening(Echo()) as place, asyncio.timeout(DEADLINE_SECONDS):
+        reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
+        writer.write(post(b"end", "expect: 100-continue")[:-3])
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"end")
+        assert (await reader.readuntil(b"\r\n\r\nend")).startswith(b"HTTP/1.1 200")
+        writer.close()
 
 
 async def test_a_path_is_read_as_uvicorn_reads_it() -> None:
