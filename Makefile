@@ -34,7 +34,7 @@ dist/.ready: .venv/.ready $(WHEEL_INPUTS)
 	@echo "Building the wheel and the images' requirements"
 	@rm -rf dist && mkdir -p dist
 	@$(UV) build -q --wheel --out-dir dist
-	@for program in operator serving; do \
+	@for program in operator serving serving-onnx; do \
 		$(UV) export -q --frozen --no-dev --no-emit-project --extra $$program --no-header --no-annotate \
 			-o dist/requirements-$$program.txt; done
 	@rm -f dist/.gitignore && touch $@
@@ -57,12 +57,13 @@ check: setup ## Format, lint, types, imports, generated files, unit tests: under
 	@$(RUN)mypy
 	@$(RUN)lint-imports --no-logo 2>/dev/null | tail -n 12
 	@$(RUN)serin crds write --check
+	@$(RUN)python -m tests.audit
 	@$(RUN)pytest -q -n 2 -m "not slow" tests/unit tests/contract
 
 .PHONY: test
 test: check cluster ## Set up everything and pass every test; the cluster is ended afterwards
 	@status=0; $(RUN)pytest -m slow tests/unit || status=$$?; \
-		$(RUN)pytest tests/cluster tests/e2e || status=$$?; \
+		E2E_FIGURES=dist/e2e.md $(RUN)pytest tests/cluster tests/e2e || status=$$?; \
 		$(RUN)pytest tests/conformance -m "required or not cluster" --brief || status=$$?; \
 		$(RUN)serin cluster down; exit $$status
 
@@ -83,6 +84,14 @@ bench: cluster ## Long series: every transition under load, peers beside it, 6,0
 	@$(RUN)python -m tests.bench.verdicts.real_shifts
 	@$(UV) run -q --no-sync --with river==0.26.1 python -m tests.bench.verdicts.streams
 	@$(RUN)python -m tests.bench.verdicts.cost
+	@$(RUN)python -m tests.bench.simulate_watch
+	@$(RUN)python -m tests.bench.profile_rows --rows 10000000
+	@$(RUN)python -m tests.bench.serving
+	@$(RUN)python -m tests.bench.mlserver_codecs --uv $(UV)
+
+.PHONY: fuzz
+fuzz: setup ## Throw mutated bytes at all that decodes requests, ids and labels
+	@$(UV) run -q --frozen --with atheris==3.0.0 python -m tests.fuzz.run
 
 .PHONY: format
 format: setup ## Format the code and write the generated files
