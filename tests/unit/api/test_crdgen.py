@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+
 import pytest
 from tests.support.schemas import rules_of, schema_of
 
+from serin_operator.api import rules
 from serin_operator.api.crdgen import KINDS, Kind, crd
 
 IDS = [kind.name for kind in KINDS]
@@ -55,3 +59,14 @@ def test_every_rule_ends_in_a_sentence_for_people(kind: Kind) -> None:
     for rule in found:
         assert len(rule["message"]) > 20, rule["rule"]
         assert "\n" not in rule["message"]
+
+
+def test_no_set_of_rules_hides_another_of_its_name() -> None:
+    names = [
+        target.id
+        for statement in ast.parse(inspect.getsource(rules)).body
+        if isinstance(statement, ast.Assign)
+        for target in statement.targets
+        if isinstance(target, ast.Name)
+    ]
+    assert sorted(names) == sorted(set(names))
