@@ -16,6 +16,7 @@ from serin_cli.explain.command import explain
 from serin_cli.inspect import inspect
 from serin_cli.package import package
 from serin_cli.replay.command import replay
+from serin_cli.sign import sign, verify
 from serin_cli.simulate.command import simulate
 
 
@@ -30,6 +31,7 @@ def serin() -> None:
       serin demo                       a good model goes live, a bad one comes back
       serin package --help             make a bundle from a model and its training data
       serin inspect BUNDLE             see what a bundle holds and whether it is whole
+      serin sign BUNDLE --key KEY      vouch for a bundle; `serin verify` checks that
       serin drift REFERENCE LIVE       how far rows of one file lie from those of another
       serin explain NAME               why the gates say what they say, and how long they will take
       serin replay RECORDS             decide again what the operator recorded, also by other gates
@@ -37,7 +39,7 @@ def serin() -> None:
     """
 
 
-for command in (cluster, crds, demo, drift, explain, inspect, package, replay, simulate):
+for command in (cluster, crds, demo, drift, explain, inspect, package, replay, sign, simulate, verify):
     serin.add_command(command)
 
 

@@ -24,6 +24,8 @@ class StartupReason(StrEnum):
     """The manifest, profile, signature or golden rows cannot be read."""
     DigestMismatch = "DigestMismatch"
     """A file or the manifest is not the one that was pinned or recorded."""
+    NotSigned = "NotSigned"
+    """The spec names who must have signed the bundle, and none of them has."""
     ModelTypeRefused = "ModelTypeRefused"
     """The model holds a type outside the runtime's own allow-list."""
     SelfTestFailed = "SelfTestFailed"

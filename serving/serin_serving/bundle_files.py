@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -26,8 +27,10 @@ from serin_contract.bundle import (
     FileEntry,
     Manifest,
 )
+from serin_contract.signed import SIGNED_BYTES_MAX, SIGNED_FILE
 from serin_contract.startup import StartupReason
 from serin_serving.errors import RefusedError
+from serin_serving.signers import Check, anybody
 
 REQUIRED_FILES = (PROFILE_FILE, SIGNATURE_FILE, GOLDEN_FILE)
 _CHUNK_BYTES = 1024 * 1024
@@ -47,19 +50,28 @@ class Bundle(msgspec.Struct, frozen=True):
         return next(path for path in MODEL_FILES if path in self.manifest.files)
 
 
-def read_bundle(directory: Path, pinned: str | None, keep: tuple[str, ...] = (*MODEL_FILES, *REQUIRED_FILES)) -> Bundle:
-    """Check the manifest against the pinned digest and every file against the manifest.
+def read_bundle(
+    directory: Path,
+    pinned: str | None,
+    keep: tuple[str, ...] = (*MODEL_FILES, *REQUIRED_FILES),
+    check_signed: Check = anybody,
+) -> Bundle:
+    """Check the manifest against the pinned digest and its signature, and every file against the manifest.
 
     Args:
         directory: where the bundle is mounted.
         pinned: the digest that the manifest must have; None accepts any.
         keep: paths whose bytes are handed back; other files are only checked.
+        check_signed: refuses a manifest that is not signed as it must be.
 
     Raises:
-        RefusedError: something is missing (BundleMissing), cannot be read as a manifest (BundleInvalid), or
-            is not what was pinned or recorded (DigestMismatch).
+        RefusedError: something is missing (BundleMissing), cannot be read as a manifest (BundleInvalid), is not
+            what was pinned or recorded (DigestMismatch), or not signed (NotSigned).
     """
-    digest, manifest = read_manifest(_read(directory, MANIFEST_FILE, MANIFEST_BYTES_MAX), pinned)
+    data = _read(directory, MANIFEST_FILE, MANIFEST_BYTES_MAX)
+    digest, manifest = read_manifest(
+        data, pinned, lambda: check_signed(data, lambda: _read(directory, SIGNED_FILE, SIGNED_BYTES_MAX))
+    )
     files: dict[str, bytes] = {}
     for path, entry in sorted(manifest.files.items()):
         content = _checked(directory, path, entry, keep=path in keep)
@@ -68,17 +80,23 @@ def read_bundle(directory: Path, pinned: str | None, keep: tuple[str, ...] = (*M
     return Bundle(digest=digest, manifest=manifest, files=files)
 
 
-def read_manifest(data: bytes, pinned: str | None) -> tuple[str, Manifest]:
-    """The digest of a manifest, and what it says; nothing of it is parsed before the digest is the pinned one.
+def read_manifest(
+    data: bytes, pinned: str | None, check_signed: Callable[[], None] = lambda: None
+) -> tuple[str, Manifest]:
+    """The digest of a manifest, and what it says.
+
+    Nothing of it is parsed before the digest is the pinned one and the signature holds.
 
     Raises:
-        RefusedError: it is another one (DigestMismatch), or cannot be read as a manifest (BundleInvalid).
+        RefusedError: it is another one (DigestMismatch), is not signed (NotSigned), or cannot be read as a manifest
+            (BundleInvalid).
     """
     digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
     if pinned is not None and digest != pinned:
         raise RefusedError(
             StartupReason.DigestMismatch, f"the bundle's manifest has digest {digest}; {pinned} was pinned"
         )
+    check_signed()
     return digest, _manifest(data)
 
 

@@ -21,6 +21,7 @@ from serin_contract.startup import EXIT_REFUSED, EXIT_UNAVAILABLE, ResolvedDiges
 from serin_serving import log, settings
 from serin_serving.bundle_files import read_bundle
 from serin_serving.errors import RefusedError
+from serin_serving.signers import signers_of
 
 if TYPE_CHECKING:
     from serin_serving.grpc_service import GrpcListener
@@ -64,10 +65,11 @@ def resolve(env: Mapping[str, str]) -> None:
     """Check every file of the bundle and write its digest to the termination message.
 
     Raises:
-        RefusedError: the bundle is missing, unreadable, damaged or not the pinned one.
+        RefusedError: the bundle is missing, unreadable, damaged, not the pinned one, or not signed.
     """
     pinned = settings.pinned_digest(env, required=False)
-    bundle = read_bundle(settings.bundle_dir(env), pinned, keep=())
+    check_signed = signers_of(settings.signers_dir(env))
+    bundle = read_bundle(settings.bundle_dir(env), pinned, keep=(), check_signed=check_signed)
     _report(env, reports.encode(ResolvedDigest(bundle.digest)))
     _log.info("resolved: the bundle has digest %s", bundle.digest)
 

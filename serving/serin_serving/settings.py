@@ -63,6 +63,8 @@ class Settings(msgspec.Struct, frozen=True):
     logs_requests: bool = False
     """Whether answered inferences are logged, as many as the limit of lines lets through."""
     code: Code = Code()
+    signers_dir: Path | None = None
+    """The keys of which one must have signed the bundle; None asks for no signature."""
 
 
 def termination_log(env: Mapping[str, str]) -> Path:
@@ -100,7 +102,14 @@ def from_env(env: Mapping[str, str]) -> Settings:
         host=env.get(ENV_HOST, ""),
         logs_requests=_switch(env, labels.ENV_ACCESS_LOG),
         code=Code(_switch(env, labels.ENV_ALLOW_PICKLE), env.get(labels.ENV_MODEL_CLASS, "")),
+        signers_dir=signers_dir(env),
     )
+
+
+def signers_dir(env: Mapping[str, str]) -> Path | None:
+    """Where the keys are of which one must have signed the bundle; None asks for no signature."""
+    directory = env.get(labels.ENV_SIGNERS_DIR, "")
+    return Path(directory) if directory else None
 
 
 def pinned_digest(env: Mapping[str, str], *, required: bool) -> str | None:

@@ -19,6 +19,7 @@ from serin_serving.ladder import choose
 from serin_serving.model import Model
 from serin_serving.readings import Columns
 from serin_serving.settings import Settings
+from serin_serving.signers import signers_of
 
 _log = logging.getLogger(__name__)
 KEPT = (PROFILE_FILE, SIGNATURE_FILE, GOLDEN_FILE)
@@ -45,7 +46,8 @@ def load(settings: Settings) -> Loaded:
     Raises:
         RefusedError: with the reason that the operator reads.
     """
-    bundle = read_bundle(settings.bundle_dir, settings.bundle_digest, keep=KEPT)
+    check_signed = signers_of(settings.signers_dir)
+    bundle = read_bundle(settings.bundle_dir, settings.bundle_digest, keep=KEPT, check_signed=check_signed)
     signature = _decode(bundle, SIGNATURE_FILE, Signature)
     golden = _decode(bundle, GOLDEN_FILE, Golden)
     profile = _profile(bundle.files[PROFILE_FILE], signature)

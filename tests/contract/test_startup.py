@@ -12,6 +12,7 @@ import pytest
 from tests.contract.conftest import CANDIDATE
 from tests.contract.observed import NOW, ended_pod, observation, target
 from tests.support import bundles
+from tests.support.signing import Signer
 from tests.unit.serving.running import Case
 
 from serin_contract import labels
@@ -21,7 +22,12 @@ from serin_operator.decide import availability, rollout, timestamps
 from serin_serving.main import main as serving
 from serin_serving.settings import ENV_TERMINATION_LOG
 
-CAUGHT_BY_RESOLVE = (StartupReason.BundleMissing, StartupReason.BundleInvalid, StartupReason.DigestMismatch)
+CAUGHT_BY_RESOLVE = (
+    StartupReason.BundleMissing,
+    StartupReason.BundleInvalid,
+    StartupReason.DigestMismatch,
+    StartupReason.NotSigned,
+)
 """What the one-shot pod sees without loading the model."""
 
 
@@ -60,6 +66,8 @@ class Pod:
             Path(self.env[labels.ENV_KEYS_FILE]).write_text("{}")
         if reason is StartupReason.NotCompiled:
             self.env[labels.ENV_COMPILE] = "require"
+        if reason is StartupReason.NotSigned:
+            self.env[labels.ENV_SIGNERS_DIR] = str(Signer().trusted_in(self.bundle.parent / "signers"))
 
     def run(self, command: str) -> tuple[int, str]:
         """Exit code and termination message of the real entry point."""

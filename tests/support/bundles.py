@@ -101,7 +101,7 @@ def spoil(bundle: Path, reason: StartupReason) -> str:
     """Spoil the bundle so that a server refuses it with this reason; returns the digest to pin.
 
     SettingsInvalid and the reasons of a fetch are no faults of a bundle: it is left as it is. NotCompiled is one only
-    where a compiled model is required.
+    where a compiled model is required, and NotSigned where a signature is: no bundle of here has one.
     """
     pinned = digest(bundle)
     match reason:
@@ -117,7 +117,7 @@ def spoil(bundle: Path, reason: StartupReason) -> str:
             pinned = lie_in_golden_rows(bundle)
         case StartupReason.NotCompiled:
             pinned = forget_the_graph(bundle)
-        case StartupReason.SettingsInvalid:
+        case StartupReason.SettingsInvalid | StartupReason.NotSigned:
             pass
         case StartupReason.SourceRefused | StartupReason.SourceDenied | StartupReason.SourceUnavailable:
             pass

@@ -242,6 +242,10 @@ REASONS: dict[GateReason, Paragraph] = {
         "The bundle is not the one that was pinned or recorded, so it was changed in place.",
         "Put each version in a place of its own, and apply that.",
     ),
+    GateReason.NotSigned: Paragraph(
+        "The bundle is not signed by one of the keys that `model.signedBy` asks for.",
+        "Have it signed with `serin sign`, or find out who put it there; `serin verify` tells who has signed.",
+    ),
     GateReason.ModelTypeRefused: Paragraph(
         "The model holds a type that the server does not load, since loading it could run any code.",
         "Use a model of types that skops and the server know.",

@@ -21,7 +21,7 @@ class ConditionType(StrEnum):
     CapacityAvailable = "CapacityAvailable"
     """Every pod has a node."""
     ArtifactVerified = "ArtifactVerified"
-    """The bundle's digest is resolved, or equal to the one that was pinned."""
+    """The bundle's digest is resolved, or equal to the one that was pinned, and a signature that is asked for holds."""
     TrafficAsTrained = "TrafficAsTrained"
     """Traffic is what the models were trained on, as the drift gates see it. Set only where one of them is named;
     Unknown outside a trial and a watch. False: retrain on recent data and apply the new bundle."""

@@ -21,6 +21,13 @@ MODEL_RULES = (
     ),
 )
 
+SIGNED_BY_RULES = (
+    Rule(
+        "has(self.configMapName) != has(self.secretName)",
+        "the keys lie in a ConfigMap or in a Secret; write configMapName or secretName, and not both",
+    ),
+)
+
 STEP_RULES = (
     Rule(
         "has(self.weight) != has(self.shadow)",

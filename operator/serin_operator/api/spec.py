@@ -12,7 +12,15 @@ from serin_operator.api.fields import NAME_PATTERN
 from serin_operator.api.gates import Gates
 from serin_operator.api.markers import Rule, Schema
 from serin_operator.api.rollout import Rollout, Verdicts, Watch
-from serin_operator.api.rules import GATES_RULES, MODEL_RULES, ROLLOUT_RULES, SERVING_RULES, TRAFFIC_RULES, WATCH_RULES
+from serin_operator.api.rules import (
+    GATES_RULES,
+    MODEL_RULES,
+    ROLLOUT_RULES,
+    SERVING_RULES,
+    SIGNED_BY_RULES,
+    TRAFFIC_RULES,
+    WATCH_RULES,
+)
 from serin_operator.api.serving import Serving
 from serin_operator.api.traffic import Traffic
 
@@ -29,6 +37,29 @@ class Credentials(ApiModel):
             description="A Secret of this namespace; docs/serving/artefacts.md lists its keys for each kind of place.",
         ),
     ]
+
+
+class SignedBy(ApiModel):
+    """Public keys, of which one must have signed the bundle."""
+
+    config_map_name: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=253,
+            pattern=NAME_PATTERN,
+            description="A ConfigMap of this namespace; each of its values holds public keys in PEM.",
+        ),
+    ] = None
+    secret_name: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=253,
+            pattern=NAME_PATTERN,
+            description="The same in a Secret, where fewer may change it.",
+        ),
+    ] = None
 
 
 class Model(ApiModel):
@@ -83,6 +114,16 @@ class Model(ApiModel):
                 "the digest is resolved once and frozen in the revision."
             ),
         ),
+    ] = None
+    signed_by: Annotated[
+        SignedBy | None,
+        Field(
+            description=(
+                "Who must have signed the bundle, as `serin sign` or `model_signing sign key` does it. Every pod "
+                "checks that before it reads anything else of the bundle."
+            )
+        ),
+        Schema(rules=SIGNED_BY_RULES),
     ] = None
     allow_pickle: Annotated[
         bool | None,

@@ -127,10 +127,12 @@ def _freeze(situation: Situation, pod: PodFacts, digest: str) -> Draft:
 
 
 def verified(model: Model, sentence: str) -> tuple[bool, str, str]:
-    """What ArtifactVerified says of a bundle whose digest holds, and that its code may run where that is so."""
+    """What ArtifactVerified says of a bundle whose digest holds: that it is signed, and that its code may run."""
+    if model.signed_by is not None:
+        sentence += ", and a key of spec.model.signedBy has signed it"
     if model.allow_pickle:
         return True, PICKLE_ALLOWED, f"{sentence}; {PICKLE_SENTENCE}"
-    return True, "DigestVerified", sentence
+    return True, "DigestVerified" if model.signed_by is None else "SignatureVerified", sentence
 
 
 def _begin_trial(situation: Situation, record: RevisionFacts) -> Draft:

@@ -6,6 +6,7 @@ from typing import Any
 
 from serin_contract import labels, sources
 from serin_operator.api.deployment import ModelDeploymentSpec
+from serin_operator.decide import signing
 
 VOLUME_SIZE_LIMIT = "17Gi"
 """Twice what a fetched bundle may have, since an archive lies beside what is unpacked, and a little for directories."""
@@ -37,6 +38,8 @@ def container(
     mounts: list[dict[str, Any]] = [{"name": "model", "mountPath": labels.MODEL_MOUNT}]
     if spec.model.credentials is not None:
         mounts.append({"name": "credentials", "mountPath": labels.CREDENTIALS_MOUNT, "readOnly": True})
+    env |= signing.variables(spec.model)
+    mounts += signing.mounts(spec.model)
     kept = ("image", "imagePullPolicy", "resources", "securityContext", "terminationMessagePath")
     return {
         "name": labels.FETCH_CONTAINER,

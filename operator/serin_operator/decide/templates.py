@@ -8,7 +8,7 @@ from typing import Any
 from serin_contract import http, labels, sources
 from serin_operator.api import durations
 from serin_operator.api.deployment import ModelDeploymentSpec, Serving
-from serin_operator.decide import fetching, identity
+from serin_operator.decide import fetching, identity, signing
 
 USER_ID = 65532
 GRPC_PORT_NAME = "grpc"
@@ -138,6 +138,7 @@ def _environment(deployment: str, revision: str, spec: ModelDeploymentSpec, dige
     if spec.serving and spec.serving.compile:
         # As above: absent is what every server takes for auto.
         own[labels.ENV_COMPILE] = spec.serving.compile
+    own |= signing.variables(spec.model)
     if digest is not None:
         own[labels.ENV_BUNDLE_DIGEST] = digest
     # Asked again whatever the API server checked: without a pinned digest it could be anybody's code.
@@ -189,7 +190,7 @@ def _mounts(spec: ModelDeploymentSpec) -> list[dict[str, Any]]:
     ]
     if spec.model.uri.startswith("pvc://") or fetching.is_needed(spec):
         mounts.append({"name": "model", "mountPath": labels.MODEL_MOUNT, "readOnly": True})
-    return mounts
+    return mounts + signing.mounts(spec.model)
 
 
 def _volumes(deployment: str, revision: str, spec: ModelDeploymentSpec) -> list[dict[str, Any]]:
@@ -206,7 +207,7 @@ def _volumes(deployment: str, revision: str, spec: ModelDeploymentSpec) -> list[
         volumes.append({"name": "model", "persistentVolumeClaim": claim})
     if fetching.is_needed(spec):
         volumes.extend(fetching.volumes(spec))
-    return volumes
+    return volumes + signing.volumes(spec.model)
 
 
 def _fetched_first(

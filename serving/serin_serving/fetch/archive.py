@@ -75,6 +75,18 @@ class Archive:
         self._root = nearest.removesuffix(MANIFEST_FILE)
         return found[nearest]
 
+    def beside(self, name: str, bytes_max: int) -> bytes:
+        """The bytes of a file that lies beside the manifest and is not named by it.
+
+        Raises:
+            RefusedError: it is missing (BundleMissing) or too long (BundleInvalid).
+        """
+        with self._opened() as members:
+            for member, opened in members:
+                if member == self._root + name:
+                    return _read(opened(), bytes_max)
+        raise RefusedError(StartupReason.BundleMissing, f"the archive holds no {name}")
+
     def unpack(self, manifest: Manifest, place: Callable[[str], Path]) -> None:
         """Write the files of the manifest, each checked on its way.
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from serin_contract.bundle import FETCHED_BYTES_MAX, FETCHED_FILES_MAX, MANIFEST_BYTES_MAX, MANIFEST_FILE, Manifest
+from serin_contract.signed import SIGNED_BYTES_MAX, SIGNED_FILE
 from serin_contract.startup import StartupReason
 from serin_serving.bundle_files import check_size, read_bundle, read_manifest
 from serin_serving.errors import RefusedError
@@ -14,22 +16,30 @@ from serin_serving.fetch.archive import Archive
 from serin_serving.fetch.connect import Clock
 from serin_serving.fetch.download import Downloads
 from serin_serving.fetch.source import Source
+from serin_serving.signers import Check, anybody
 
 _log = logging.getLogger(__name__)
 
 
-def is_there(directory: Path, pinned: str | None) -> bool:
+def is_there(directory: Path, pinned: str | None, check_signed: Check = anybody) -> bool:
     """Whether an earlier run of this container has fetched the pinned bundle already."""
     if pinned is None or not directory.is_dir():
         return False
     try:
-        read_bundle(directory, pinned, keep=())
+        read_bundle(directory, pinned, keep=(), check_signed=check_signed)
     except RefusedError:
         return False
     return True
 
 
-def fetch(source: Source, directory: Path, pinned: str | None, downloads: Downloads, clock: Clock) -> str:
+def fetch(
+    source: Source,
+    directory: Path,
+    pinned: str | None,
+    downloads: Downloads,
+    clock: Clock,
+    check_signed: Check = anybody,
+) -> str:
     """Fetch the bundle into the directory, whole or not at all; returns its digest.
 
     Args:
@@ -38,6 +48,8 @@ def fetch(source: Source, directory: Path, pinned: str | None, downloads: Downlo
         pinned: the digest that its manifest must have; None accepts any.
         downloads: what fetches.
         clock: the time that is left.
+        check_signed: refuses a manifest that is not signed as it must be; the signature comes along where it looks
+            at one.
 
     Raises:
         RefusedError: what came is not the bundle, or nothing came.
@@ -49,9 +61,9 @@ def fetch(source: Source, directory: Path, pinned: str | None, downloads: Downlo
     try:
         if source.is_archive:
             downloads.whole(lambda: source.target(""), packed, FETCHED_BYTES_MAX)
-            digest = _unpack(packed, building, pinned, clock)
+            digest = _unpack(packed, building, pinned, clock, check_signed)
         else:
-            digest = _file_by_file(source, building, pinned, downloads)
+            digest = _file_by_file(source, building, pinned, downloads, check_signed)
         building.rename(directory)
     finally:
         packed.unlink(missing_ok=True)
@@ -59,9 +71,10 @@ def fetch(source: Source, directory: Path, pinned: str | None, downloads: Downlo
     return digest
 
 
-def _file_by_file(source: Source, building: Path, pinned: str | None, downloads: Downloads) -> str:
+def _file_by_file(source: Source, building: Path, pinned: str | None, downloads: Downloads, check_signed: Check) -> str:
     _, _, data = downloads.small(lambda: source.target(MANIFEST_FILE), MANIFEST_BYTES_MAX)
-    digest, manifest = _judged(data, pinned)
+    signature = _kept(building, lambda: downloads.small(lambda: source.target(SIGNED_FILE), SIGNED_BYTES_MAX)[2])
+    digest, manifest = _judged(data, pinned, lambda: check_signed(data, signature))
     for path, entry in sorted(manifest.files.items()):
         downloads.file(lambda path=path: source.target(path), _place(building, path), entry)  # type: ignore[misc]
         _log.info("fetched %s, %d bytes", path, entry.size)
@@ -69,23 +82,35 @@ def _file_by_file(source: Source, building: Path, pinned: str | None, downloads:
     return digest
 
 
-def _unpack(packed: Path, building: Path, pinned: str | None, clock: Clock) -> str:
+def _unpack(packed: Path, building: Path, pinned: str | None, clock: Clock, check_signed: Check) -> str:
     archive = Archive(packed, clock)
     data = archive.manifest()
-    digest, manifest = _judged(data, pinned)
+    signature = _kept(building, lambda: archive.beside(SIGNED_FILE, SIGNED_BYTES_MAX))
+    digest, manifest = _judged(data, pinned, lambda: check_signed(data, signature))
     archive.unpack(manifest, lambda path: _place(building, path))
     (building / MANIFEST_FILE).write_bytes(data)
     return digest
 
 
-def _judged(data: bytes, pinned: str | None) -> tuple[str, Manifest]:
+def _kept(building: Path, read: Callable[[], bytes]) -> Callable[[], bytes]:
+    """Reads the signature and puts it beside the manifest, where the server looks at it again."""
+
+    def reads() -> bytes:
+        data = read()
+        (building / SIGNED_FILE).write_bytes(data)
+        return data
+
+    return reads
+
+
+def _judged(data: bytes, pinned: str | None, check_signed: Callable[[], None]) -> tuple[str, Manifest]:
     """The digest and the manifest, once it names no more than may be fetched."""
-    digest, manifest = read_manifest(data, pinned)
+    digest, manifest = read_manifest(data, pinned, check_signed)
     if len(manifest.files) > FETCHED_FILES_MAX:
         raise _invalid(f"the manifest names {len(manifest.files)} files; at most {FETCHED_FILES_MAX} are fetched")
     for path, entry in manifest.files.items():
         check_size(path, entry)
-        if PurePosixPath(path).as_posix() != path or path == MANIFEST_FILE:
+        if PurePosixPath(path).as_posix() != path or path in (MANIFEST_FILE, SIGNED_FILE):
             raise _invalid("the manifest names a file in a way that is not the plain one")
     if sum(entry.size for entry in manifest.files.values()) > FETCHED_BYTES_MAX:
         raise _invalid(f"the files of the manifest have more than {FETCHED_BYTES_MAX // 1024**3} GiB together")

@@ -19,6 +19,7 @@ from serin_serving.fetch.credentials import Credentials
 from serin_serving.fetch.download import Downloads
 from serin_serving.fetch.source import Source
 from serin_serving.fetch.transport import Transport
+from serin_serving.signers import signers_of
 
 TOTAL_SECONDS = 540.0
 """Less than the resolve pod may run, so that it can still say what was wrong."""
@@ -49,7 +50,8 @@ def run(
     if not sources.is_fetched(uri) or ".." in uri.split("/"):
         raise RefusedError(StartupReason.SourceRefused, "spec.model.uri names no place that bundles are fetched from")
     directory, pinned = settings.bundle_dir(env), settings.pinned_digest(env, required=False)
-    if bundle.is_there(directory, pinned):
+    check_signed = signers_of(settings.signers_dir(env))
+    if bundle.is_there(directory, pinned, check_signed):
         _log.info("the bundle %s is there already", pinned)
         return
     credentials = Credentials(Path(env.get(ENV_CREDENTIALS_DIR, labels.CREDENTIALS_MOUNT)))
@@ -57,7 +59,8 @@ def run(
     connector = Connector(clock, _ranges(env), credentials.text(AUTHORITIES_KEY), resolve)
     downloads = Downloads(Transport(connector), clock, pause)
     try:
-        digest = bundle.fetch(source(uri, credentials, downloads), directory, pinned, downloads, clock)
+        found = source(uri, credentials, downloads)
+        digest = bundle.fetch(found, directory, pinned, downloads, clock, check_signed)
     except OSError as error:
         raise RefusedError(
             StartupReason.SourceUnavailable, f"the bundle cannot be written to its volume: {error.strerror}"

@@ -80,6 +80,20 @@ def test_the_digest_is_frozen_in_a_record_and_the_pod_goes() -> None:
     assert gone == Delete("v1", "Pod", "resolving", "uid-resolving")
 
 
+@pytest.mark.parametrize(
+    ("sentence", "model", "reason"),
+    [
+        ("a signature is the stronger word", {}, "SignatureVerified"),
+        ("and code that may run stays the first to be told", {"allowPickle": True}, "PickleAllowed"),
+    ],
+)
+def test_a_bundle_that_had_to_be_signed_says_that_it_is(sentence: str, model: dict[str, Any], reason: str) -> None:
+    asked = {"uri": "pvc://models/wine/1", "digest": DIGEST, "signedBy": {"secretName": "release"}} | model
+    holds, said, message = artifact.verified(situated(a_spec(model=asked)).spec.model, "the digest holds")
+    assert (holds, said) == (True, reason), sentence
+    assert "a key of spec.model.signedBy has signed it" in message
+
+
 PICKLE_SPEC = a_spec(model={"uri": "pvc://models/wine/1", "digest": DIGEST, "allowPickle": True})
 
 

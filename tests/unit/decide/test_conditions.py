@@ -17,6 +17,7 @@ from serin_operator.decide.observation import ParentFacts, RouteFacts
 
 TARGET = situated().target
 EARLIER = "2027-01-15T07:00:00Z"
+SIGNED = a_spec(model={"uri": "pvc://models/wine/1", "signedBy": {"configMapName": "release"}})
 
 
 def _answers(
@@ -112,6 +113,12 @@ REJECTED = {"rejected": (Rejection(revision=TARGET, reason="WorseThanStable", ti
         ),
         ("the bundle is being checked", "ArtifactVerified", {}, ("Unknown", "ResolvingBundle")),
         ("the record says so", "ArtifactVerified", {"revisions": (a_record(TARGET),)}, ("True", "DigestVerified")),
+        (
+            "so it does of one that had to be signed",
+            "ArtifactVerified",
+            {"spec": SIGNED, "revisions": (a_record(situated(SIGNED).target),)},
+            ("True", "SignatureVerified"),
+        ),
         (
             "this pass learnt better",
             "ArtifactVerified",

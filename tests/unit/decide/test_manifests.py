@@ -283,6 +283,29 @@ def test_the_container_that_fetches_alone_has_the_credentials_and_has_nothing_el
         assert {"name": "credentials", "secret": {"secretName": "s3", "defaultMode": 0o440}} in pod["volumes"]
 
 
+KEPT_IN = {
+    "configMapName": {"configMap": {"name": "release", "defaultMode": 0o444}},
+    "secretName": {"secret": {"secretName": "release", "defaultMode": 0o440}},
+}
+
+
+@pytest.mark.parametrize("uri", ["pvc://models/wine/1", "file:///bundles/wine", "s3://models/wine/1"])
+@pytest.mark.parametrize("kind", KEPT_IN)
+def test_every_container_has_the_keys_of_who_must_have_signed_read_only(uri: str, kind: str) -> None:
+    for pod in _pods(model={"uri": uri, "signedBy": {kind: "release"}}):
+        for container in [*pod.get("initContainers", ()), *pod["containers"]]:
+            assert {"name": "signers", "mountPath": "/etc/serin/signers", "readOnly": True} in container["volumeMounts"]
+            assert {"name": "SERIN_SIGNERS_DIR", "value": "/etc/serin/signers"} in container["env"]
+        assert {"name": "signers", **KEPT_IN[kind]} in pod["volumes"]
+        manifest = {"kind": "Pod", "metadata": {"name": "p"}, "spec": pod | {"terminationGracePeriodSeconds": 60}}
+        assert hardening.objection(manifest) is None
+
+
+def test_where_nobody_must_have_signed_no_container_hears_of_it() -> None:
+    for pod in _pods(model=S3):
+        assert "signers" not in str(pod).lower()
+
+
 @pytest.mark.parametrize("pod", [0, 1])
 def test_a_pod_that_fetches_is_as_hardened_as_any(pod: int) -> None:
     spec = _pods(model=S3)[pod] | {"terminationGracePeriodSeconds": 60}

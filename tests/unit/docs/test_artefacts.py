@@ -10,6 +10,7 @@ import yaml
 from serin_contract import bundle, sources
 from serin_contract.startup import FETCH_REASONS
 from serin_operator.api.deployment import Model
+from serin_serving import signers
 from serin_serving.fetch import archive, command, connect, download, transport
 
 PAGE = (Path(__file__).parents[3] / "docs" / "serving" / "artefacts.md").read_text()
@@ -18,7 +19,7 @@ PACKAGE = Path(command.__file__).parent
 
 def test_every_example_is_a_spec_and_every_kind_of_place_has_its_line() -> None:
     documents = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.S)]
-    models = [Model.model_validate(document["spec"]["model"]) for document in documents if "spec" in document]
+    models = [Model.model_validate(document["spec"]["model"]) for document in documents if "model" in document.get("spec", ())]
     fetched = sources.PATTERNS.keys() - set(sources.MOUNTED)
     assert {sources.kind(model.uri) for model in models} == fetched
     for kind in sources.PATTERNS:
@@ -48,6 +49,7 @@ def test_the_numbers_are_those_of_the_code() -> None:
         f"More than {transport.REDIRECTS_MAX} redirects",
     ):
         assert words in PAGE
+    assert f"P-256, P-384 or P-521, {signers.KEYS_MAX} at most" in PAGE
     assert "up to five tries" in PAGE
     assert download.TRIES_MAX == 5
 

@@ -120,6 +120,8 @@ class GateReason(StrEnum):
     """Fail: the candidate's server cannot read its bundle."""
     DigestMismatch = "DigestMismatch"
     """Fail: the bundle is not the one that was pinned or recorded."""
+    NotSigned = "NotSigned"
+    """Fail: the bundle is not signed by one of the keys that `signedBy` asks for."""
     ModelTypeRefused = "ModelTypeRefused"
     """Fail: the model holds a type outside the server's own allow-list."""
     SelfTestFailed = "SelfTestFailed"
