@@ -6,6 +6,7 @@ only where a session is opened.
 
 from __future__ import annotations
 
+import os
 from typing import Any, Literal
 
 import msgspec
@@ -139,6 +140,8 @@ def open_session(graph: bytes) -> Any:
     Raises:
         Exception: onnxruntime does not take the graph; its errors share no narrower type.
     """
+    # Its wheels tell Microsoft of the machine and the model unless this is set before they are loaded.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
