@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import click
 
 from serin_cli.inspect import served_words, shown_words
 from serin_contract.bundle import CompilePolicy
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
 _PICKLES = (".joblib", ".pkl", ".pickle")
 
@@ -33,7 +26,7 @@ _PICKLES = (".joblib", ".pkl", ".pickle")
     "data_file",
     required=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The training rows: CSV with a header; an empty cell is a missing value.",
+    help="The training rows: CSV with a header, where an empty cell is a missing value, or Parquet.",
 )
 @click.option("--target", required=True, metavar="COLUMN", help="The column with the labels or values.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Directory to write; never overwritten.")
@@ -94,10 +87,11 @@ def package(
     # scikit-learn takes a second to import; `serin --help` should not.
     from serin_bundle import BundleError, inspect
     from serin_bundle import package as make
+    from serin_cli.training_rows import read_rows
 
     try:
         model = _load(model_file, allow_pickle=allow_pickle)
-        names, X, y = read_csv(data_file, target, model)  # noqa: N806
+        names, X, y = read_rows(data_file, target, model)  # noqa: N806
         made = make(
             model,
             X,
@@ -122,71 +116,6 @@ def package(
         click.echo(f"shows    {shown_words(profile)}")
 
 
-def read_csv(path: Path, target: str, model: Any) -> tuple[list[str], NDArray[Any], NDArray[Any]]:
-    """Feature names, rows and labels of a CSV file, with columns in the model's order where it knows one.
-
-    A column in which every cell is a number or empty becomes FP64, any other text. Labels take the type of the
-    model's classes.
-
-    Raises:
-        BundleError: the file lacks a header, a row, the target or a column that the model needs.
-    """
-    import numpy as np
-
-    from serin_bundle import BundleError
-
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.reader(file, strict=True))
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise BundleError(f"{path} is no CSV file in UTF-8: {error}") from error
-    if len(rows) < 2 or any(len(row) != len(rows[0]) for row in rows):
-        raise BundleError(f"{path} needs a header and at least one row, all equally long")
-    header = rows[0]
-    if target not in header:
-        raise BundleError(f"{path} has no column {target!r}; it has {', '.join(header[:10])}")
-    known = getattr(model, "feature_names_in_", None)
-    names = [str(name) for name in known] if known is not None else [n for n in header if n != target]
-    absent = [name for name in names if name not in header]
-    if absent:
-        raise BundleError(f"{path} lacks columns that the model was fitted on: {', '.join(absent[:5])}")
-    cells = {name: [row[index] for row in rows[1:]] for index, name in enumerate(header)}
-    columns = [_column(cells[name]) for name in names]
-    numeric = all(column is not None for column in columns)
-    matrix: NDArray[Any] = np.empty((len(rows) - 1, len(names)), dtype=np.float64 if numeric else object)
-    for index, (name, column) in enumerate(zip(names, columns, strict=True)):
-        matrix[:, index] = [cell or None for cell in cells[name]] if column is None else column
-    return names, matrix, _labels(cells[target], getattr(model, "classes_", None))
-
-
-def _column(cells: Sequence[str]) -> list[float] | None:
-    """The cells as numbers, NaN where empty; None where one is text."""
-    try:
-        numbers = [float(cell) if cell else math.nan for cell in cells]
-    except ValueError:
-        return None
-    return numbers if any(not math.isnan(number) for number in numbers) else None
-
-
-def _labels(cells: list[str], classes: Any) -> NDArray[Any]:
-    import numpy as np
-
-    from serin_bundle import BundleError
-
-    if any(not cell for cell in cells):
-        raise BundleError("the target column has empty cells; drop those rows")
-    kind = "f" if classes is None else np.asarray(classes).dtype.kind
-    if kind in "UOT":
-        return np.array(cells)
-    if kind == "b":
-        return np.array([cell.lower() in ("true", "1") for cell in cells])
-    numbers = _column(cells)
-    if numbers is None:
-        raise BundleError("the target column holds text and the model answers numbers")
-    values = np.array(numbers)
-    return values if kind == "f" else values.astype(np.asarray(classes).dtype)
-
-
 def _load(path: Path, *, allow_pickle: bool) -> Any:
     from serin_bundle import BundleError
     from serin_bundle.model_file import load_model
@@ -201,3 +130,8 @@ def _load(path: Path, *, allow_pickle: bool) -> Any:
     import joblib
 
     return joblib.load(path)
+
+
+if __name__ == "__main__":
+    # An image that only packages has not what the other commands need.
+    package()

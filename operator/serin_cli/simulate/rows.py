@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from serin_bundle import BundleError
 from serin_bundle.chunks import chunks_of
 from serin_bundle.table import read_chunk
-from serin_cli.package import read_csv
+from serin_cli.training_rows import read_csv
 from serin_contract import profile as profiles
 from serin_contract.bundle import MODEL_FILE, PROFILE_FILE, SIGNATURE_FILE, Column, Signature
 from serin_contract.profile import Profile

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import json
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from serin_bundle import BundleError
 from serin_cli.inspect import inspect
-from serin_cli.package import package, read_csv
+from serin_cli.package import package
+from serin_cli.training_rows import read_csv, read_rows
 
 WINE = load_wine()
 MODEL = make_pipeline(StandardScaler(), LogisticRegression()).fit(WINE.data, WINE.target)
@@ -105,6 +108,74 @@ def test_a_missing_target_is_named(work: Path) -> None:
 def test_the_help_teaches_by_an_example() -> None:
     for command in (package, inspect):
         assert "bundles/wine-7" in CliRunner().invoke(command, ["--help"]).output
+
+
+def as_parquet(work: Path, **columns: list[object]) -> Path:
+    """The rows of wine.csv, or these columns, as Parquet."""
+    from pyarrow import csv as arrow
+    from pyarrow import table
+    from pyarrow.parquet import write_table
+
+    rows = table(columns) if columns else arrow.read_csv(work / "wine.csv")
+    write_table(rows, work / "wine.parquet")
+    return work / "wine.parquet"
+
+
+def test_rows_of_parquet_make_the_bundle_that_those_of_csv_make(work: Path) -> None:
+    assert run(work, "wine.skops")[0] == 0
+    rows = as_parquet(work)
+    words = ["--model", work / "wine.skops", "--data", rows, "--target", "cultivar", "--out", work / "again" / "wine-7"]
+    made = CliRunner().invoke(package, [str(word) for word in words])
+    assert made.exit_code == 0, made.output
+    assert (work / "again" / "wine-7" / "manifest.json").read_bytes() == (
+        work / "wine-7" / "manifest.json"
+    ).read_bytes()
+
+
+def test_columns_of_parquet_are_numbers_or_texts(tmp_path: Path) -> None:
+    path = as_parquet(
+        tmp_path, size=[1, None, 2], fresh=[True, None, False], shade=["dark", None, ""], label=["a", "b", "a"]
+    )
+    names, rows, labels = read_rows(path, "label", LogisticRegression().fit([[0], [1]], ["a", "b"]))
+    assert names == ["size", "fresh", "shade"]
+    assert rows[:, 2].tolist() == ["dark", None, None]
+    assert [rows[0, 0], rows[0, 1], rows[2, 1]] == [1.0, 1.0, 0.0]
+    assert rows[1, 0] != rows[1, 0]
+    assert rows[1, 1] != rows[1, 1]
+    assert labels.tolist() == ["a", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "columns", "classes", "labels"),
+    [
+        ("whole numbers", {"label": [1, 0]}, [0, 1], [1, 0]),
+        ("truth values", {"label": [True, False]}, [False, True], [True, False]),
+        ("numbers with a point for whole classes", {"label": [1.0, 0.0]}, [0, 1], [1, 0]),
+        ("numbers for classes that are texts", {"label": [1, 0]}, ["0", "1"], ["1", "0"]),
+    ],
+)
+def test_labels_of_parquet_take_the_type_of_the_classes(
+    tmp_path: Path, sentence: str, columns: dict[str, list[object]], classes: list[object], labels: list[object]
+) -> None:
+    path = as_parquet(tmp_path, size=[1, 2], **columns)
+    assert read_rows(path, "label", LogisticRegression().fit([[0], [1]], classes))[2].tolist() == labels, sentence
+
+
+@pytest.mark.parametrize(
+    ("sentence", "columns", "words"),
+    [
+        ("times", {"size": [dt.datetime(2026, 1, 1), None], "label": [0, 1]}, "neither numbers nor texts"),  # noqa: DTZ001
+        ("lists", {"size": [[1], [2]], "label": [0, 1]}, "neither numbers nor texts"),
+        ("no label in a row", {"size": [1, 2], "label": [0, None]}, "empty cells"),
+        ("another name for the labels", {"size": [1, 2], "class": [0, 1]}, "has no column 'label'; it has size, class"),
+        ("labels alone", {"label": [0, 1]}, "has no column beside 'label'"),
+    ],
+)
+def test_parquet_that_holds_something_else_is_refused(
+    tmp_path: Path, sentence: str, columns: dict[str, list[object]], words: str
+) -> None:
+    with pytest.raises(BundleError, match=words):
+        read_rows(as_parquet(tmp_path, **columns), "label", LogisticRegression().fit([[0], [1]], [0, 1]))
 
 
 def test_cells_are_numbers_or_texts_column_by_column(tmp_path: Path) -> None:

@@ -19,7 +19,9 @@ PACKAGE = Path(command.__file__).parent
 
 def test_every_example_is_a_spec_and_every_kind_of_place_has_its_line() -> None:
     documents = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.S)]
-    models = [Model.model_validate(document["spec"]["model"]) for document in documents if "model" in document.get("spec", ())]
+    models = [
+        Model.model_validate(document["spec"]["model"]) for document in documents if "model" in document.get("spec", ())
+    ]
     fetched = sources.PATTERNS.keys() - set(sources.MOUNTED)
     assert {sources.kind(model.uri) for model in models} == fetched
     for kind in sources.PATTERNS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from serin_cli.cluster.errors import ClusterError
 from serin_cli.demo import kube, storage, story
 from serin_cli.demo.storage import Place
 from serin_cli.drift import KEYS_FILE, drift
+from serin_cli.package import package
 from serin_contract import labels
 from serin_contract.http import FEEDBACK_PATH, INFERENCE_PORT, STATS_PORT
 from serin_operator.api.crdgen import KINDS
@@ -117,15 +119,19 @@ def test_volume_without_the_place_to_fill_is_refused(tmp_path: Path) -> None:
         storage.manifest("kind: PersistentVolume", Place(tmp_path, "/on/the/node"))
 
 
-JOBS = ["drift-job.yaml", "drift-rows-job.yaml"]
+JOBS = {"drift-job.yaml": drift, "drift-rows-job.yaml": drift, "prepare-job.yaml": package}
 
 
 @pytest.mark.parametrize("file", JOBS)
 def test_a_job_runs_a_command_that_exists_as_a_pod_of_the_strictest_profile(file: str) -> None:
     pod = documents(file)[-1]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    assert container["command"][:3] == ["python", "-m", "serin_cli.drift"]
-    drift.make_context("drift", container["command"][3:])
+    command = JOBS[file]
+    assert container["command"][:3] == ["python", "-m", f"serin_cli.{command.name}"]
+    _, _, named = command.make_parser(command.make_context("", [], resilient_parsing=True)).parse_args(
+        container["command"][3:]
+    )
+    assert {parameter.name for parameter in command.params if parameter.required} <= {one.name for one in named}
     assert pod["securityContext"]["runAsNonRoot"]
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert container["securityContext"] == {
@@ -135,6 +141,26 @@ def test_a_job_runs_a_command_that_exists_as_a_pod_of_the_strictest_profile(file
     }
     assert pod["automountServiceAccountToken"] is False
     assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+
+
+def test_the_job_that_prepares_reads_and_writes_on_its_claim_and_loads_no_pickle_unasked() -> None:
+    (job,) = documents("prepare-job.yaml")
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    (mount,) = container["volumeMounts"]
+    assert not mount.get("readOnly"), "the bundle goes there"
+    options = dict(word.removeprefix("--").split("=") for word in container["command"][3:])
+    for path in ("model", "data", "out"):
+        assert options[path].startswith(f"{mount['mountPath']}/")
+    assert job["spec"]["template"]["spec"]["securityContext"]["fsGroup"] == templates.USER_ID
+    assert "allow-pickle" not in options
+    assert "limits" in container["resources"]
+
+
+def test_the_image_of_an_extra_that_the_dockerfile_names_can_be_made() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    named = set(re.findall(r"EXTRA=([a-z-]+)", (ROOT / "serving" / "Dockerfile").read_text()))
+    assert named >= {"serving", "serving-onnx", "prepare"}
+    assert named <= extras.keys()
 
 
 def test_the_job_that_compares_arms_reaches_the_pods_of_the_demo_and_holds_their_keys() -> None:
