@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 import msgspec
 
@@ -149,11 +150,37 @@ def _checked(directory: Path, path: str, entry: FileEntry, *, keep: bool) -> byt
     else:
         content = None
         found, size = _hashed(directory, path, entry.size)
+    _compare(path, entry, found, size)
+    return content
+
+
+def copy_file(directory: Path, path: str, entry: FileEntry, place: Path) -> None:
+    """Copy a file of a bundle; the bytes that are written are the bytes that were checked.
+
+    Raises:
+        RefusedError: it is missing (BundleMissing), or not the recorded one (DigestMismatch, BundleInvalid).
+        OSError: it cannot be written.
+    """
+    check_size(path, entry)
+    with place.open("wb") as out:
+        found, size = _hashed(directory, path, entry.size, out)
+    _compare(path, entry, found, size)
+
+
+def read_small(directory: Path, path: str, bytes_max: int) -> bytes:
+    """A file that no manifest describes, such as the manifest itself.
+
+    Raises:
+        RefusedError: it is missing (BundleMissing), no file (BundleInvalid) or too long (DigestMismatch).
+    """
+    return _read(directory, path, bytes_max)
+
+
+def _compare(path: str, entry: FileEntry, found: str, size: int) -> None:
     if size != entry.size:
         raise _mismatch(path, f"it has {size} bytes, {entry.size} are recorded")
     if found != entry.sha256:
         raise _mismatch(path, "its SHA-256 is not the recorded one")
-    return content
 
 
 def check_size(path: str, entry: FileEntry) -> None:
@@ -182,17 +209,23 @@ def _read(directory: Path, path: str, size_max: int) -> bytes:
             raise _unreadable(path, error) from error
 
 
-def _hashed(directory: Path, path: str, size_max: int) -> tuple[str, int]:
-    """SHA-256 in hexadecimal and size in bytes."""
+def _hashed(directory: Path, path: str, size_max: int, out: BinaryIO | None = None) -> tuple[str, int]:
+    """SHA-256 in hexadecimal and size in bytes, of what is written to `out` too; a file that grows is not followed."""
     sha256, size = hashlib.sha256(), 0
     with os.fdopen(_open(directory, path, size_max), "rb") as file:
-        try:
-            while chunk := file.read(_CHUNK_BYTES):
-                sha256.update(chunk)
-                size += len(chunk)
-        except OSError as error:
-            raise _unreadable(path, error) from error
+        while size <= size_max and (chunk := _chunk(file, path)):
+            sha256.update(chunk)
+            size += len(chunk)
+            if out is not None:
+                out.write(chunk)
     return sha256.hexdigest(), size
+
+
+def _chunk(file: BinaryIO, path: str) -> bytes:
+    try:
+        return file.read(_CHUNK_BYTES)
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def _open(directory: Path, path: str, size_max: int) -> int:

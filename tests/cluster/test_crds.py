@@ -94,6 +94,10 @@ ACCEPTED = {
         (f"{MODEL}.uri", "oci://registry.example.com/models/wine:7"),
         (f"{MODEL}.credentials", {"secretName": "registry"}),
     ),
+    "a cache for a bundle that is fetched": (
+        (f"{MODEL}.uri", "s3://models/wine/7"),
+        (f"{MODEL}.cache", {"claim": "bundles", "gibibytes": 5}),
+    ),
     "keys of who must have signed, in a ConfigMap": ((f"{MODEL}.signedBy", {"configMapName": "release"}),),
     "keys of who must have signed, in a Secret": ((f"{MODEL}.signedBy", {"secretName": "release"}),),
     "a whole claim as the bundle": ((f"{MODEL}.uri", "pvc://models"),),
@@ -195,6 +199,8 @@ REFUSED = {
         "remove them",
         [(f"{MODEL}.credentials", {"secretName": "s3"})],
     ),
+    "a cache where nothing is fetched": ("remove cache", [(f"{MODEL}.cache", {"claim": "bundles"})]),
+    "a cache for nothing": ("spec.model.cache.gibibytes", [(f"{MODEL}.cache", {"claim": "bundles", "gibibytes": 0})]),
     "keys of who must have signed, in two places": (
         "and not both",
         [(f"{MODEL}.signedBy", {"configMapName": "release", "secretName": "release"})],

@@ -16,6 +16,10 @@ MODEL_RULES = (
         "a bundle in a volume or in the image is not fetched, so nothing needs credentials; remove them",
     ),
     Rule(
+        "!has(self.cache) || !self.uri.matches('^(file|pvc)://')",
+        "a bundle in a volume or in the image is not fetched, so there is nothing to cache; remove cache",
+    ),
+    Rule(
         "!has(self.allowPickle) || !self.allowPickle || has(self.digest)",
         "allowPickle runs code of whoever made the bundle, so it needs the digest of the bundle that you looked at",
     ),

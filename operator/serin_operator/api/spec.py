@@ -62,6 +62,28 @@ class SignedBy(ApiModel):
     ] = None
 
 
+class BundleCache(ApiModel):
+    """A volume on which fetched bundles are kept for the next pod."""
+
+    claim: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=253,
+            pattern=NAME_PATTERN,
+            description="A PersistentVolumeClaim of this namespace that all its pods can write to (ReadWriteMany).",
+        ),
+    ]
+    gibibytes: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=100_000,
+            description="What it holds at most; the bundles used least recently go first; 32 by default.",
+        ),
+    ] = None
+
+
 class Model(ApiModel):
     """The bundle to serve."""
 
@@ -103,6 +125,15 @@ class Model(ApiModel):
     credentials: Annotated[
         Credentials | None,
         Field(description="What opens the place that the bundle is fetched from; the container that fetches has it."),
+    ] = None
+    cache: Annotated[
+        BundleCache | None,
+        Field(
+            description=(
+                "Where fetched bundles are kept, so that further pods need not fetch them. What comes from there is "
+                "checked like what is fetched."
+            )
+        ),
     ] = None
     digest: Annotated[
         str | None,

@@ -38,6 +38,10 @@ def container(
     mounts: list[dict[str, Any]] = [{"name": "model", "mountPath": labels.MODEL_MOUNT}]
     if spec.model.credentials is not None:
         mounts.append({"name": "credentials", "mountPath": labels.CREDENTIALS_MOUNT, "readOnly": True})
+    if spec.model.cache is not None:
+        env[labels.ENV_CACHE_DIR] = labels.CACHE_MOUNT
+        env[labels.ENV_CACHE_GIBIBYTES] = str(spec.model.cache.gibibytes or labels.CACHE_GIBIBYTES)
+        mounts.append({"name": "cache", "mountPath": labels.CACHE_MOUNT})
     env |= signing.variables(spec.model)
     mounts += signing.mounts(spec.model)
     kept = ("image", "imagePullPolicy", "resources", "securityContext", "terminationMessagePath")
@@ -57,4 +61,6 @@ def volumes(spec: ModelDeploymentSpec) -> list[dict[str, Any]]:
     if spec.model.credentials is not None:
         secret = {"secretName": spec.model.credentials.secret_name, "defaultMode": 0o440}
         made.append({"name": "credentials", "secret": secret})
+    if spec.model.cache is not None:
+        made.append({"name": "cache", "persistentVolumeClaim": {"claimName": spec.model.cache.claim}})
     return made

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from serin_contract.bundle import FETCHED_BYTES_MAX, FETCHED_FILES_MAX, MANIFEST_BYTES_MAX, MANIFEST_FILE, Manifest
 from serin_contract.signed import SIGNED_BYTES_MAX, SIGNED_FILE
 from serin_contract.startup import StartupReason
-from serin_serving.bundle_files import check_size, read_bundle, read_manifest
+from serin_serving.bundle_files import check_size, copy_file, read_bundle, read_manifest, read_small
 from serin_serving.errors import RefusedError
 from serin_serving.fetch.archive import Archive
 from serin_serving.fetch.connect import Clock
@@ -69,6 +69,29 @@ def fetch(
         packed.unlink(missing_ok=True)
         shutil.rmtree(building, ignore_errors=True)
     return digest
+
+
+def copy(kept: Path, directory: Path, digest: str, check_signed: Check) -> None:
+    """Copy a bundle from a directory that others write to, whole or not at all, checked as one that is fetched.
+
+    Raises:
+        RefusedError: what lies there is not the bundle.
+        OSError: the copy cannot be written.
+    """
+    building = directory.with_name(".building")
+    for old in (building, directory):
+        shutil.rmtree(old, ignore_errors=True)
+    building.mkdir(parents=True)
+    try:
+        data = read_small(kept, MANIFEST_FILE, MANIFEST_BYTES_MAX)
+        signature = _kept(building, lambda: read_small(kept, SIGNED_FILE, SIGNED_BYTES_MAX))
+        _, manifest = _judged(data, digest, lambda: check_signed(data, signature))
+        for path, entry in sorted(manifest.files.items()):
+            copy_file(kept, path, entry, _place(building, path))
+        (building / MANIFEST_FILE).write_bytes(data)
+        building.rename(directory)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
 
 
 def _file_by_file(source: Source, building: Path, pinned: str | None, downloads: Downloads, check_signed: Check) -> str:

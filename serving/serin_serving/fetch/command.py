@@ -13,7 +13,7 @@ from serin_contract.addresses import IPNetwork
 from serin_contract.startup import StartupReason
 from serin_serving import settings
 from serin_serving.errors import RefusedError
-from serin_serving.fetch import bundle, hub, mlflow, oci, stores
+from serin_serving.fetch import bundle, cache, hub, mlflow, oci, stores
 from serin_serving.fetch.connect import Clock, Connector, Resolve
 from serin_serving.fetch.credentials import Credentials
 from serin_serving.fetch.download import Downloads
@@ -54,6 +54,10 @@ def run(
     if bundle.is_there(directory, pinned, check_signed):
         _log.info("the bundle %s is there already", pinned)
         return
+    kept = cache.from_env(env)
+    if kept is not None and pinned is not None and kept.take(pinned, directory, check_signed):
+        _log.info("the bundle %s comes from the cache", pinned)
+        return
     credentials = Credentials(Path(env.get(ENV_CREDENTIALS_DIR, labels.CREDENTIALS_MOUNT)))
     clock = Clock(TOTAL_SECONDS if total_seconds is None else total_seconds)
     connector = Connector(clock, _ranges(env), credentials.text(AUTHORITIES_KEY), resolve)
@@ -66,6 +70,8 @@ def run(
             StartupReason.SourceUnavailable, f"the bundle cannot be written to its volume: {error.strerror}"
         ) from error
     _log.info("fetched: the bundle has digest %s", digest)
+    if kept is not None:
+        kept.keep(digest, directory, clock)
 
 
 def source(uri: str, credentials: Credentials, downloads: Downloads) -> Source:

@@ -24,6 +24,7 @@ def serving(**changes: Any) -> dict[str, Any]:
         ("another model", a_spec(2)),
         ("a pinned digest", a_spec(model=MODEL | {"digest": "sha256:" + "b" * 64})),
         ("other credentials", a_spec(model={"uri": "s3://models/wine/1", "credentials": {"secretName": "s3"}})),
+        ("a cache", a_spec(model={"uri": "s3://models/wine/1", "cache": {"claim": "bundles"}})),
         ("keys of who must have signed it", a_spec(model=MODEL | {"signedBy": {"configMapName": "release"}})),
         ("another image", serving(image="mine:2")),
         ("another variable", serving(env=[{"name": "A", "value": "1"}])),

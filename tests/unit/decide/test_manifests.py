@@ -283,6 +283,20 @@ def test_the_container_that_fetches_alone_has_the_credentials_and_has_nothing_el
         assert {"name": "credentials", "secret": {"secretName": "s3", "defaultMode": 0o440}} in pod["volumes"]
 
 
+def test_a_cache_is_written_by_the_container_that_fetches_and_seen_by_no_other() -> None:
+    for size, said in (({}, "32"), ({"gibibytes": 5}, "5")):
+        for pod in _pods(model=S3 | {"cache": {"claim": "bundles"} | size}):
+            (fetch,), (model,) = pod["initContainers"], pod["containers"]
+            assert {"name": "cache", "mountPath": "/var/cache/serin"} in fetch["volumeMounts"]
+            assert {"name": "SERIN_CACHE_DIR", "value": "/var/cache/serin"} in fetch["env"]
+            assert {"name": "SERIN_CACHE_GIBIBYTES", "value": said} in fetch["env"]
+            assert "cache" not in str(model)
+            assert {"name": "cache", "persistentVolumeClaim": {"claimName": "bundles"}} in pod["volumes"]
+            manifest = {"kind": "Pod", "metadata": {"name": "p"}, "spec": pod | {"terminationGracePeriodSeconds": 60}}
+            assert hardening.objection(manifest) is None
+    assert "cache" not in str(_pods(model=S3))
+
+
 KEPT_IN = {
     "configMapName": {"configMap": {"name": "release", "defaultMode": 0o444}},
     "secretName": {"secret": {"secretName": "release", "defaultMode": 0o440}},

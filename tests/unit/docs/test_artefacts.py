@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from serin_contract import bundle, sources
+from serin_contract import bundle, labels, sources
 from serin_contract.startup import FETCH_REASONS
 from serin_operator.api.deployment import Model
 from serin_serving import signers
@@ -52,6 +52,7 @@ def test_the_numbers_are_those_of_the_code() -> None:
     ):
         assert words in PAGE
     assert f"P-256, P-384 or P-521, {signers.KEYS_MAX} at most" in PAGE
+    assert f"# {labels.CACHE_GIBIBYTES} where no number is given" in PAGE
     assert "up to five tries" in PAGE
     assert download.TRIES_MAX == 5
 
