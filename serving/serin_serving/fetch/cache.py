@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -49,14 +50,16 @@ class Cache:
             check_signed: refuses a manifest that is not signed as it must be.
         """
         kept = self._place(digest)
+        found = _identity(kept)
+        if found is None:
+            return False
         try:
-            if not kept.is_dir():
-                return False
             bundle.copy(kept, directory, digest, check_signed)
         except RefusedError as refused:
-            # Another pod may be removing it. Whatever is wrong with it, the one that is fetched takes its place.
-            _log.warning("the cache's %s is not used and goes: %s", digest, refused.message)
-            self._remove(kept)
+            _log.warning("the cache's %s is not used: %s", digest, refused.message)
+            # Unless another pod has removed it in the meantime, and perhaps put a good one there.
+            if _identity(kept) == found:
+                self._remove(kept)
             return False
         except OSError as error:
             _log.warning("the cache is done without: %s", error.strerror)
@@ -126,9 +129,11 @@ class Cache:
         """Take it out of sight at once; whoever copies it at this moment finds files missing, and fetches."""
         try:
             hidden = Path(tempfile.mkdtemp(prefix=_HIDDEN, dir=self._directory))
-            entry.rename(hidden / "removed")
         except OSError:
             return
+        # Another pod may have been faster.
+        with suppress(OSError):
+            entry.rename(hidden / "removed")
         _rid(hidden)
 
     def _place(self, digest: str) -> Path:
@@ -165,6 +170,15 @@ def from_env(env: Mapping[str, str]) -> Cache | None:
             StartupReason.SettingsInvalid, f"{labels.ENV_CACHE_GIBIBYTES} must be a number from 1 to {GIBIBYTES_MAX}"
         )
     return Cache(Path(directory), int(text) * 1024**3)
+
+
+def _identity(directory: Path) -> tuple[int, int] | None:
+    """What tells a directory from a later one of its name; None where there is none."""
+    try:
+        status = directory.lstat()
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None
 
 
 def _bytes_of(directory: Path) -> int:
