@@ -134,6 +134,8 @@ class GateReason(StrEnum):
     """Fail: the bundle's place, or one that it redirects to, is not one that is fetched from."""
     SourceDenied = "SourceDenied"
     """Fail: the bundle's place does not let the candidate's credentials read it."""
+    SourceUnavailable = "SourceUnavailable"
+    """Of a resolve only, where it is no verdict: the bundle's place did not answer, and is asked again."""
 
 
 SHARED = frozenset({GateReason.SharedDrift, GateReason.SharedViolations})
