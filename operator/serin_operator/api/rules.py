@@ -15,6 +15,10 @@ MODEL_RULES = (
         "!has(self.credentials) || !self.uri.matches('^(file|pvc)://')",
         "a bundle in a volume or in the image is not fetched, so nothing needs credentials; remove them",
     ),
+    Rule(
+        "!has(self.allowPickle) || !self.allowPickle || has(self.digest)",
+        "allowPickle runs code of whoever made the bundle, so it needs the digest of the bundle that you looked at",
+    ),
 )
 
 STEP_RULES = (
@@ -38,13 +42,6 @@ STEPS_RULES = (
     Rule(
         "!self.exists(s, has(s.shadow)) || (has(self[0].shadow) && self.exists_one(s, has(s.shadow)))",
         "only the first step may be a shadow: once callers get answers of the candidate it tells nothing more",
-    ),
-)
-
-MODEL_RULES = (
-    Rule(
-        "!has(self.allowPickle) || !self.allowPickle || has(self.digest)",
-        "allowPickle runs code of whoever made the bundle, so it needs the digest of the bundle that you looked at",
     ),
 )
 
