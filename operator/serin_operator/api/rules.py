@@ -10,13 +10,6 @@ NAME_CHARS_MAX = 40
 _DURATION = "'^([0-9]+[hms])+$'"
 """A malformed duration has its own message; `duration()` of it would only add an evaluation error."""
 
-MODEL_RULES = (
-    Rule(
-        "!has(self.credentials) || !self.uri.matches('^(file|pvc)://')",
-        "a bundle in a volume or in the image is not fetched, so nothing needs credentials; remove them",
-    ),
-)
-
 STEP_RULES = (
     Rule(
         "has(self.weight) != has(self.shadow)",
@@ -42,6 +35,10 @@ STEPS_RULES = (
 )
 
 MODEL_RULES = (
+    Rule(
+        "!has(self.credentials) || !self.uri.matches('^(file|pvc)://')",
+        "a bundle in a volume or in the image is not fetched, so nothing needs credentials; remove them",
+    ),
     Rule(
         "!has(self.allowPickle) || !self.allowPickle || has(self.digest)",
         "allowPickle runs code of whoever made the bundle, so it needs the digest of the bundle that you looked at",
