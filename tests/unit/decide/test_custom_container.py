@@ -245,6 +245,15 @@ def test_a_split_of_which_one_arm_counts_nothing_is_neither_confirmed_nor_wrong(
     assert world.status.phase == "Progressing"
 
 
+def test_what_the_other_arm_counts_is_kept() -> None:
+    world = on_trial()
+    world.run(seconds=10)
+    candidate = world.status.candidate
+    assert candidate is not None
+    assert world.evidence is not None
+    assert world.evidence.cohorts[candidate.cohort or ""].stable.requests > 1000
+
+
 def test_no_rule_of_the_route_leads_a_probe_to_it() -> None:
     world = on_trial()
     candidate = world.status.candidate
