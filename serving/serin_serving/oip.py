@@ -18,22 +18,19 @@ import orjson
 from numpy.typing import NDArray
 
 from serin_contract.bundle import Signature
-from serin_contract.ids import ROWS_MAX, Prediction
+from serin_contract.ids import Prediction
 from serin_serving import plain_tensor
 from serin_serving.errors import RequestError
 from serin_serving.layout import Layout, Matrix
 from serin_serving.model import Answers
+from serin_serving.oip_fields import NAME_CHARS_MAX, WHOLE, check_rows, datatype_of, label_of, shape_of
 
 PREDICT = "predict"
 PROBABILITIES = "probabilities"
 PLATFORM = "serin_sklearn"
 
-_FLOATS = frozenset({"FP64", "FP32", "FP16"})
-_WHOLE = frozenset({"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"})
-DATATYPES = _FLOATS | _WHOLE | {"BOOL", "BYTES"}
 STRUCTURES_MAX = 1_000_000
 """Lists and objects in one body: a nested tensor of all rows and hundreds of columns has fewer."""
-_ID_CHARS_MAX = 1024
 _NAME_CHARS_QUOTED = 64
 _PREDICT_ONLY = [{"name": PREDICT}]
 
@@ -208,9 +205,9 @@ def request_id(value: object) -> str | None:
     Raises:
         RequestError: it is not to be had.
     """
-    if value is None or (isinstance(value, str) and len(value) <= _ID_CHARS_MAX):
+    if value is None or (isinstance(value, str) and len(value) <= NAME_CHARS_MAX):
         return value
-    raise RequestError(400, f"`id` must be a text of at most {_ID_CHARS_MAX} characters")
+    raise RequestError(400, f"`id` must be a text of at most {NAME_CHARS_MAX} characters")
 
 
 def _outputs(outputs: object) -> Collection[str]:
@@ -301,7 +298,7 @@ def _numbers(data: object, datatype: str, name: str) -> Matrix:
         raise RequestError(400, f"input {name!r} holds uneven lists", "shape") from error
     except (TypeError, OverflowError) as error:
         raise RequestError(400, f"input {name!r} holds a value that is no number", "type_error") from error
-    allowed = "b" if datatype == "BOOL" else "iub" if datatype in _WHOLE else "fiub"
+    allowed = "b" if datatype == "BOOL" else "iub" if datatype in WHOLE else "fiub"
     # A gap makes floats of whole numbers and booleans; the model's own type then decides.
     if array.dtype.kind not in allowed and not (array.dtype.kind == "f" and np.isnan(array).any()):
         raise _wrong_type(name, datatype)
@@ -351,54 +348,3 @@ def _wrong_type(name: str, datatype: str) -> RequestError:
 
 def _wrong_size(name: str) -> RequestError:
     return RequestError(400, f"the data of input {name!r} do not fit its shape", "shape")
-
-
-def label_of(tensor: dict[str, Any]) -> str:
-    """The name of an input.
-
-    Raises:
-        RequestError: it is not to be had.
-    """
-    name = tensor.get("name")
-    if isinstance(name, str) and 0 < len(name) <= _ID_CHARS_MAX:
-        return name
-    raise RequestError(400, "every input needs a name")
-
-
-def shape_of(tensor: dict[str, Any]) -> list[int]:
-    """The shape of an input: [m] or [m, d].
-
-    Raises:
-        RequestError: it is not to be had.
-    """
-    shape = tensor.get("shape")
-    # The length first: the product of a long shape would take minutes.
-    if isinstance(shape, list) and 0 < len(shape) <= 2 and all(type(size) is int and size >= 0 for size in shape):
-        return shape
-    raise RequestError(400, f"input {label_of(tensor)!r} needs a shape of one or two whole numbers", "shape")
-
-
-def datatype_of(tensor: dict[str, Any]) -> str:
-    """The datatype of an input.
-
-    Raises:
-        RequestError: it is not to be had.
-    """
-    datatype = tensor.get("datatype")
-    if isinstance(datatype, str) and datatype in DATATYPES:
-        return datatype
-    raise RequestError(
-        400, f"input {label_of(tensor)!r} needs a datatype: {', '.join(sorted(DATATYPES))}", "type_error"
-    )
-
-
-def check_rows(rows: int) -> None:
-    """Refuse no rows, and more than an id may name.
-
-    Raises:
-        RequestError: it is not to be had.
-    """
-    if rows == 0:
-        raise RequestError(400, "a request has at least one row", "shape")
-    if rows > ROWS_MAX:
-        raise RequestError(413, f"a request has at most {ROWS_MAX} rows; this one has {rows}")

@@ -21,13 +21,11 @@ from serin_serving.oip import (
     PROBABILITIES,
     InferRequest,
     answer_document,
-    datatype_of,
-    label_of,
     load,
     outputs_of,
     read_infer,
-    shape_of,
 )
+from serin_serving.oip_fields import datatype_of, label_of, shape_of
 from serin_serving.raw_tensors import decode_raw, encode_raw
 
 EXTENSION = "binary_tensor_data"

@@ -10,7 +10,8 @@ from serin_contract.bundle import Signature
 from serin_serving.errors import RequestError
 from serin_serving.layout import Layout, Matrix
 from serin_serving.model import Answers
-from serin_serving.oip import InferRequest, Output, datatype_of, label_of, outputs_of, read_infer, shape_of
+from serin_serving.oip import InferRequest, Output, outputs_of, read_infer
+from serin_serving.oip_fields import datatype_of, label_of, shape_of
 from serin_serving.oip_messages import ModelInferResponse
 from serin_serving.raw_tensors import decode_raw, encode_raw
 

@@ -13,7 +13,8 @@ from serin_contract.bundle import Column, Signature
 from serin_contract.ids import ROWS_MAX
 from serin_serving.about import about_server
 from serin_serving.feedback import ITEMS_MAX
-from serin_serving.oip import DATATYPES, tensors_of
+from serin_serving.oip import tensors_of
+from serin_serving.oip_fields import DATATYPES
 from serin_serving.server import Server
 from serin_serving.wire import Answer, Headers
 

@@ -12,9 +12,7 @@ import numpy as np
 
 from serin_contract.ids import ROWS_MAX
 from serin_serving.layout import Layout, Matrix
-
-NAME_CHARS_MAX = 1024
-_FLOATS = frozenset({"FP64", "FP32", "FP16"})
+from serin_serving.oip_fields import FLOATS, NAME_CHARS_MAX
 
 
 def read(inputs: list[Any], layout: Layout) -> Matrix | None:
@@ -31,9 +29,12 @@ def read(inputs: list[Any], layout: Layout) -> Matrix | None:
     if type(name) is not str or not 0 < len(name) <= NAME_CHARS_MAX or type(data) is not list:
         return None
     shape = tensor.get("shape")
-    if type(datatype) is not str or datatype not in _FLOATS or not _fits(shape, layout.width):
+    if type(datatype) is not str or datatype not in FLOATS or not _fits(shape, layout.width):
         return None
     try:
+        # NumPy would make room for the longest text in every place; a sum stops at the first that is no number.
+        for row in data if type(data[0] if data else None) is list else (data,):
+            sum(row)
         array: Matrix = np.array(data)
     except (ValueError, TypeError, OverflowError):
         return None

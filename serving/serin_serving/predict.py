@@ -17,7 +17,8 @@ from serin_contract.bundle import Signature
 from serin_serving.errors import RequestError
 from serin_serving.layout import Layout, Matrix
 from serin_serving.model import Answers
-from serin_serving.oip import InferRequest, check_names, check_rows, load, request_id
+from serin_serving.oip import InferRequest, check_names, load, request_id
+from serin_serving.oip_fields import check_rows
 
 _KEYS = frozenset({"rows", "columns", "data", "index", "id", "probabilities"})
 _FORMS = "send `rows`, `columns` as an object, or `columns` and `data`"

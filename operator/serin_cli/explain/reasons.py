@@ -266,10 +266,6 @@ REASONS: dict[GateReason, Paragraph] = {
         "The bundle's place does not let the candidate's credentials read it.",
         "Check the Secret that `model.credentials` names, and what it may read.",
     ),
-    GateReason.SourceUnavailable: Paragraph(
-        "The bundle's place did not answer in time, or not to the end. Nobody is blamed for that.",
-        "Wait: it is asked again. Look at the store if it stays so.",
-    ),
 }
 
 VERDICTS: dict[str, Paragraph] = {

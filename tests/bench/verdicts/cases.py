@@ -49,7 +49,7 @@ class Case:
     traffic: Traffic | None = None
     gates: dict[str, Any] = field(default_factory=lambda: dict(GATES))
     steps: tuple[tuple[int, str], ...] = STEPS
-    seconds: float = 3690.0
+    seconds: float = 3990.0
     """How long it is looked at, from the first split on: the steps and the time that it takes to begin each."""
     callers: Callers | None = None
     side_requests_per_second: float = 0.0

@@ -14,7 +14,8 @@ import pytest
 from tests.unit.serving.running import Case, Running, run
 
 from serin_contract.keys import KeyRing
-from serin_serving.connections import COHORTS_REMEMBERED, HEAD_BYTES_MAX, Connections
+from serin_serving.connections import COHORTS_REMEMBERED, Connections
+from serin_serving.http_connection import HEAD_BYTES_MAX
 
 
 @pytest.fixture

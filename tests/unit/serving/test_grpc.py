@@ -84,7 +84,7 @@ def test_health_and_metadata_say_what_http_says(client: Client, grpc_server: Run
 
 
 @pytest.mark.parametrize("raw", [True, False], ids=["raw contents", "typed contents"])
-def test_answers_equal_the_model_bit_for_bit_from(client: Client, grpc_server: Running, raw: bool) -> None:
+def test_answers_are_the_models_from(client: Client, grpc_server: Running, raw: bool) -> None:
     case = grpc_server.case
     answer = client.infer(request(case.rows[:7], raw=raw, id="mine"))
     predict, probabilities = answer.outputs
@@ -95,7 +95,7 @@ def test_answers_equal_the_model_bit_for_bit_from(client: Client, grpc_server: R
     assert (answer.id, answer.model_name, answer.model_version) == ("mine", "wine", "wine-1")
     assert (list(predict.shape), list(probabilities.shape)) == ([7], [7, 3])
     assert found[0].tolist() == case.model.predict(case.rows[:7]).tolist()
-    assert found[1].tolist() == case.model.predict_proba(case.rows[:7]).ravel().tolist()
+    assert found[1] == pytest.approx(case.model.predict_proba(case.rows[:7]).ravel(), abs=1e-12)
 
 
 def test_the_prediction_id_stands_in_the_parameters_and_in_the_metadata(client: Client, ring: KeyRing) -> None:
@@ -191,8 +191,8 @@ REFUSED = {
     "a negative shape": (_shaped(-1, 13), CODES.INVALID_ARGUMENT, "whole numbers"),
     "a shape of three": (_shaped(1, 13, 1), CODES.INVALID_ARGUMENT, "one or two whole numbers"),
     "a shape whose product is huge": (_shaped(2**62, 2**62), CODES.INVALID_ARGUMENT, "do not fit its shape"),
-    "a missing value": (request([[np.nan, *ROW[1:]]]), CODES.INVALID_ARGUMENT, "contains NaN"),
-    "an infinite value": (request([[np.inf, *ROW[1:]]]), CODES.INVALID_ARGUMENT, "nfinity"),
+    "a missing value": (request([[np.nan, *ROW[1:]]]), CODES.INVALID_ARGUMENT, "misses a value"),
+    "an infinite value": (request([[np.inf, *ROW[1:]]]), CODES.INVALID_ARGUMENT, "holds an infinite number"),
     "an unknown output": (request(outputs=[{"name": "shap"}]), CODES.INVALID_ARGUMENT, "`outputs` may name"),
     "more rows than an id may name": (request([ROW] * 4097, raw=True), CODES.RESOURCE_EXHAUSTED, "at most 4096 rows"),
 }  # fmt: skip

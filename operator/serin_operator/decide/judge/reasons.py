@@ -132,8 +132,6 @@ class GateReason(StrEnum):
     """Fail: the bundle's place, or one that it redirects to, is not one that is fetched from."""
     SourceDenied = "SourceDenied"
     """Fail: the bundle's place does not let the candidate's credentials read it."""
-    SourceUnavailable = "SourceUnavailable"
-    """NotYet: the bundle's place did not answer in time, or not to the end; it is asked again."""
 
 
 SHARED = frozenset({GateReason.SharedDrift, GateReason.SharedViolations})
