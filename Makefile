@@ -87,6 +87,7 @@ bench: cluster ## Long series: every transition under load, peers beside it, 6,0
 	@$(RUN)python -m tests.bench.simulate_watch
 	@$(RUN)python -m tests.bench.profile_rows --rows 10000000
 	@$(RUN)python -m tests.bench.serving
+	@$(RUN)python -m tests.bench.serving.cold_start
 	@$(RUN)python -m tests.bench.mlserver_codecs --uv $(UV)
 
 .PHONY: fuzz

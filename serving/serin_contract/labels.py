@@ -15,6 +15,10 @@ REVISION_LABEL = "serin.dev/revision"
 PURPOSE_LABEL = "serin.dev/purpose"
 """`serve` on serving pods, `resolve` on the one-shot pod that reports a bundle's digest."""
 
+SERVER_LABEL = "serin.dev/server"
+CUSTOM_SERVER = "custom"
+"""On pods of a container of the user's own, which have no stats port and count nothing; others have no such label."""
+
 SERVING_CONTAINER = "model"
 FETCH_CONTAINER = "fetch"
 """Runs before the serving container where the bundle does not lie in a volume or in the image."""

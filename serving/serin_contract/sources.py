@@ -32,12 +32,21 @@ MOUNTED = ("file", "pvc")
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
 """Ends of a path that is an archive of the bundle rather than its directory."""
 
-PATTERN = f"^({'|'.join(PATTERNS.values())})$"
+IMAGE_SCHEME = "image://"
+"""Before the reference of an image that is itself the model's server: it holds no bundle, so it is none of PATTERNS."""
+_IMAGE = rf"{IMAGE_SCHEME}({_HOST}/)?{_REPOSITORY}(:[A-Za-z0-9_][A-Za-z0-9._-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?"
+
+PATTERN = f"^({'|'.join((*PATTERNS.values(), _IMAGE))})$"
 
 
 def kind(uri: str) -> str | None:
     """The key of PATTERNS that the URI fits, or None where it fits none."""
     return next((name for name, pattern in PATTERNS.items() if re.fullmatch(pattern, uri)), None)
+
+
+def is_image(uri: str) -> bool:
+    """Whether an image is named that serves a model by itself."""
+    return uri.startswith(IMAGE_SCHEME)
 
 
 def is_fetched(uri: str) -> bool:

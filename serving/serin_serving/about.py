@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-
 import msgspec
 
 from serin_serving.oip_binary import EXTENSION
@@ -19,4 +17,7 @@ class About(msgspec.Struct, frozen=True):
 
 def about_server() -> About:
     """The metadata of this server."""
+    # Imported only here: it brings half of the library for mail and archives with it, and few pods are ever asked.
+    import importlib.metadata
+
     return About("serin", importlib.metadata.version("serin-operator"), [EXTENSION])

@@ -160,7 +160,6 @@ def inference_app(server: Server) -> App:
         return _ready(server, {"name": server.name})
 
     metadata = encode_metadata(server.name, server.revision, server.model.signature)
-    about = orjson.dumps(msgspec.to_builtins(about_server()))
     model = f"{_MODELS}{server.name}"
     version = f"{model}{_VERSIONS}{server.revision}"
     of_model: dict[str, dict[str, Route]] = {
@@ -176,7 +175,7 @@ def inference_app(server: Server) -> App:
             http.OPENAPI_PATH: {"GET": _made(server, openapi.encode)},
             http.DOCS_PATH: {"GET": _made(server, openapi.page)},
             http.FEEDBACK_PATH: {"POST": feedback},
-            http.INFERENCE_PATH_PREFIX: {"GET": _fixed(about)},
+            http.INFERENCE_PATH_PREFIX: {"GET": _made(server, _about)},
             **_health(server),
         },
     )
@@ -263,9 +262,15 @@ def _made(server: Server, make: Callable[[Server], Answer]) -> Route:
     once = functools.cache(lambda: make(server))
 
     async def answer(_scope: Scope, _receive: Receive) -> Answer:
-        return once()
+        kept = once()
+        # Each caller's own id goes among the headers.
+        return Answer(kept.status, kept.body, [*kept.headers], kept.content_type)
 
     return answer
+
+
+def _about(_server: Server) -> Answer:
+    return Answer(200, orjson.dumps(msgspec.to_builtins(about_server())))
 
 
 def _end(tracer: Tracer, scope: Scope, visit: Visit, status: int) -> None:

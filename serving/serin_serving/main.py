@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -11,7 +12,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
@@ -81,17 +82,18 @@ def serve(env: Mapping[str, str]) -> None:
         RefusedError: the settings or the bundle are not to be served.
     """
     configured = settings.from_env(env)
-    # scikit-learn takes a second to import, which `resolve` and a refused setting can do without.
-    import uvloop
+    with _no_collecting():
+        # What `resolve` and a refused setting can do without.
+        import uvloop
 
-    from serin_serving import drain, startup, traces
-    from serin_serving.keys import Keys
-    from serin_serving.server import Server
+        from serin_serving import drain, startup, traces
+        from serin_serving.keys import Keys
+        from serin_serving.server import Server
 
-    # Columns are put in order by the signature; the model need not be told their names for each row.
-    warnings.filterwarnings("ignore", message="X does not have valid feature names")
-    keys = Keys(configured.keys_file, time.monotonic())
-    loaded = startup.load(configured)
+        # Columns are put in order by the signature; the model need not be told their names for each row.
+        warnings.filterwarnings("ignore", message="X does not have valid feature names")
+        keys = Keys(configured.keys_file, time.monotonic())
+        loaded = startup.load(configured)
     try:
         inference = drain.listen(configured.host, configured.inference_port)
         stats = drain.listen(configured.host, configured.stats_port)
@@ -114,6 +116,16 @@ def serve(env: Mapping[str, str]) -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run())
+
+
+@contextlib.contextmanager
+def _no_collecting() -> Iterator[None]:
+    """Look for no garbage: what imports and a model make is kept, and the collector would walk all of it often."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _grpc(server: Server, configured: Settings) -> GrpcListener | None:

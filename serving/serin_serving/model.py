@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import time
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -76,7 +77,13 @@ class Model(ABC):
             RequestError: the model does not take these values; the sentence is its own, cut short.
         """
         try:
-            return self._regress(matrix) if self.signature.task == "regression" else self._classify(matrix)
+            if self.signature.task == "regression":
+                return self._regress(matrix)
+            answers = self._classify(matrix)
+            # Numbers near the end of their range overflow on the way; only some models look for that themselves.
+            if answers.probabilities is not None and math.isnan(answers.score.dot(answers.score)):
+                raise ValueError("a probability leaves the range of numbers")
+            return answers
         except ValueError as error:
             reason = (str(error).splitlines() or [""])[0][:200]
             raise RequestError(400, f"the model does not take these values: {reason}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 
 import numpy as np
@@ -86,6 +85,9 @@ def _failed(what: str, versions: dict[str, str], runtime: Runtime) -> RefusedErr
 def _version(library: str) -> str:
     if library == "python":
         return platform.python_version()
+    # Imported only here, where a test failed: see `about`.
+    import importlib.metadata
+
     try:
         return importlib.metadata.version(library)
     except importlib.metadata.PackageNotFoundError:

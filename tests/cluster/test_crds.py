@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.support.api_server import Answer, ApiServer
-from tests.support.places import NO_PLACES, PLACES
+from tests.support.places import IMAGES, NO_IMAGES, NO_PLACES, PLACES
 from tests.support.schemas import rules_of, schema_of
 
 from serin_operator.api.crdgen import KINDS
@@ -85,6 +85,10 @@ ROLLOUT = "spec.rollout"
 ACCURACY = "spec.gates.accuracy"
 
 CPU = {"requests": {"cpu": "100m"}}
+
+CUSTOM = ((f"{MODEL}.uri", IMAGES[-1]), (f"{SERVING}.custom", {"readyPath": "/ready"}))
+"""A container of the user's own."""
+QUERY = {"name": "errors", "query": 'sum(r{namespace="{{namespace}}",revision="{{revision}}"})', "max": 0.01}
 
 ACCEPTED = {
     "the smallest deployment": (),
@@ -185,6 +189,29 @@ ACCEPTED = {
     "a log of requests, which is the one variable of Serin's own that is yours": (
         ("spec.serving.env", [{"name": "SERIN_ACCESS_LOG", "value": "1"}]),
     ),
+    **{
+        f"a server of your own at {uri}": ((f"{MODEL}.uri", uri), (f"{SERVING}.custom", {"readyPath": "/ready"}))
+        for uri in IMAGES
+    },
+    "a server of your own, with all that can be said of it": (
+        *CUSTOM,
+        (f"{SERVING}.custom", {"port": 9000, "readyPath": "/ready?deep=1", "livePath": "/live"}),
+        (f"{SERVING}.grpc", False),
+        (f"{SERVING}.replicas", 3),
+        (f"{ROLLOUT}.steps", steps((5, "10m"))),
+        ("spec.gates.custom", [QUERY]),
+    ),
+    "a server of your own behind a rule of your own route": (
+        *CUSTOM,
+        (TRAFFIC, {"routeRef": {"name": "front", "rule": "models"}}),
+    ),
+    "a server of your own, whose gates of counts only observe": (
+        *CUSTOM,
+        (
+            "spec.gates",
+            {"accuracy": {"mode": "Observe"}, "latency": {"mode": "Observe", "max": "1s"}, "custom": [QUERY]},
+        ),
+    ),
     "a paused deployment": (("spec.paused", True),),
     "the longest name": (("metadata.name", "w" * 40),),
 }
@@ -198,6 +225,10 @@ REFUSED = {
     "credentials where nothing is fetched": (
         "remove them",
         [(f"{MODEL}.credentials", {"secretName": "s3"})],
+    ),
+    "keys of who must have signed an image": (
+        "an image is no bundle",
+        [(f"{MODEL}.uri", "image://example.com/m:1"), (f"{MODEL}.signedBy", {"configMapName": "release"})],
     ),
     "a cache where nothing is fetched": ("remove cache", [(f"{MODEL}.cache", {"claim": "bundles"})]),
     "a cache for nothing": ("spec.model.cache.gibibytes", [(f"{MODEL}.cache", {"claim": "bundles", "gibibytes": 0})]),
@@ -215,6 +246,61 @@ REFUSED = {
         "so it needs the digest of the bundle that you looked at",
         [(f"{MODEL}.allowPickle", True)],
     ),
+    **{
+        f"the image {uri!r}": (
+            "should match",
+            [(f"{MODEL}.uri", uri), (f"{SERVING}.custom", {"readyPath": "/ready"})],
+        )
+        for uri in NO_IMAGES
+    },
+    "an image that serves by itself, and no word of where to ask it": (
+        "serving.custom belong together",
+        [(f"{MODEL}.uri", IMAGES[0])],
+    ),
+    "a bundle in a server of your own": (
+        "serving.custom belong together",
+        [(f"{SERVING}.custom", {"readyPath": "/ready"})],
+    ),
+    "a digest of a bundle beside an image": ("pin it in uri", [*CUSTOM, (f"{MODEL}.digest", DIGEST)]),
+    "credentials for an image": ("remove them", [*CUSTOM, (f"{MODEL}.credentials", {"secretName": "s3"})]),
+    "two images": ("remove serving.image", [*CUSTOM, (f"{SERVING}.image", "serin-serving:1")]),
+    **{
+        f"{field} of a server of your own": ("are of Serin's own server", [*CUSTOM, (f"{SERVING}.{field}", value)])
+        for field, value in {"grpc": True, "compile": "auto", "sampleRows": 40}.items()
+    },
+    "a server of your own without a word of its readiness": (
+        "spec.serving.custom.readyPath: Required value",
+        [*CUSTOM, (f"{SERVING}.custom", {"port": 9000})],
+    ),
+    "a path that is none": ("should match", [*CUSTOM, (f"{SERVING}.custom", {"readyPath": "ready"})]),
+    "a server of your own without a gateway": (
+        "numbers of pods would not split its traffic",
+        [("spec", {"model": {"uri": IMAGES[0]}, "serving": {"custom": {"readyPath": "/ready"}}})],
+    ),
+    "callers who stay with their arm of a server of your own": (
+        "the cookie of stickiness comes from Serin's own server",
+        [*CUSTOM, (f"{TRAFFIC}.stickiness", {"cookie": "serin"})],
+    ),
+    "a shadow of a server of your own": (
+        "begin a container of your own with a small weight",
+        [*CUSTOM, (f"{ROLLOUT}.steps", [{"shadow": {"percent": 100}, "for": "1m"}, {"weight": 5, "for": "1m"}])],
+    ),
+    **{
+        f"{gate} decides over a server of your own": (
+            "use gates.custom with a Prometheus query",
+            [*CUSTOM, ("spec.gates", {gate: fields})],
+        )
+        for gate, fields in {
+            "accuracy": {},
+            "regressionError": {"mode": "Enforce"},
+            "dataDrift": {},
+            "predictionDrift": {},
+            "errorRate": {},
+            "latency": {"max": "1s"},
+            "schema": {},
+            "agreement": {},
+        }.items()
+    },
     "no replicas": ("greater than or equal to 1", [(f"{SERVING}.replicas", 0)]),
     "a quantity that is none": (
         "spec.serving.resources.limits.memory",

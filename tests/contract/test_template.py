@@ -16,6 +16,7 @@ from serin_contract import labels, metrics
 from serin_operator.api import durations
 from serin_operator.api.deployment import Serving
 from serin_operator.decide import templates
+from serin_operator.observe import workloads
 from serin_operator.runtime.metrics import Metrics
 from serin_serving import settings
 from serin_serving.drain import STATS_SECONDS_MAX
@@ -95,6 +96,39 @@ def test_the_grace_period_outlasts_what_the_server_waits_for(serving: dict[str, 
     assert durations.text(read.longest_request_seconds) == serving.get("longestRequest", "30s")
     waits = read.drain_seconds + read.longest_request_seconds + STATS_SECONDS_MAX
     assert pod["terminationGracePeriodSeconds"] > waits
+
+
+def custom_template(**serving: Any) -> dict[str, Any]:
+    """The template of a container of the user's own."""
+    asked = spec(uri="image://registry.example.com/wine:7").model_copy(
+        update={"serving": Serving.model_validate({"custom": {"readyPath": "/ready"}} | serving)}
+    )
+    return templates.serving_template("wine", CANDIDATE, asked, None, IMAGE)
+
+
+@pytest.mark.parametrize("serving", ENDINGS, ids=str)
+def test_a_container_of_the_users_own_serves_for_the_drain_and_then_has_as_long_as_it_is_told(
+    serving: dict[str, Any],
+) -> None:
+    pod = custom_template(**serving)["spec"]
+    (container,) = pod["containers"]
+    slept = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    told = int(environment(container)[labels.ENV_LONGEST_REQUEST_SECONDS])
+    assert (durations.text(slept), durations.text(told)) == (
+        serving.get("drain", "5s"),
+        serving.get("longestRequest", "30s"),
+    )
+    assert pod["terminationGracePeriodSeconds"] == slept + told + templates.GRACE_MARGIN_SECONDS
+
+
+def test_the_operator_knows_the_pods_of_a_container_of_the_users_own_by_their_template() -> None:
+    def counts(template: dict[str, Any]) -> bool:
+        metadata = template["metadata"] | {"name": "p", "uid": "u", "creationTimestamp": "2027-01-15T07:59:50Z"}
+        (pod,) = workloads.pods_of([{"metadata": metadata, "status": {}}], "uid-of-wine")
+        return pod.facts.counts
+
+    assert not counts(custom_template())
+    assert counts(templates.serving_template("wine", CANDIDATE, spec(), DIGEST, IMAGE))
 
 
 def test_the_server_keeps_as_many_rows_as_the_spec_says() -> None:

@@ -187,6 +187,22 @@ def test_pods_run_as_hardened_as_they_were_made(digits: Place) -> None:
     }
 
 
+@beside_others("calm")
+def test_a_pod_compiles_no_python_when_it_starts(digits: Place) -> None:
+    (pod, *_) = digits.pods(digits.serves(DECENT))
+    # Nothing can be written there, so whatever lacks byte code is compiled at each start.
+    assert digits.kubectl("exec", pod["metadata"]["name"], "--", "python3", "-c", _UNCOMPILED).split() == []
+
+
+_UNCOMPILED = """
+import os, sys
+import serin_serving.drain, serin_serving.main, serin_serving.onnx_model, serin_serving.startup, onnxruntime
+for name, module in sorted(sys.modules.items()):
+    spec = getattr(module, '__spec__', None)
+    if spec and spec.has_location and spec.origin.endswith('.py') and not os.path.exists(spec.cached):
+        print(name)
+"""
+
 _LOOK = """
 import os, re
 print('uid', os.getuid())

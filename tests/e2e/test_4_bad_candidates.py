@@ -84,7 +84,7 @@ def test_a_model_that_does_not_answer_as_recorded_is_rejected_before_any_traffic
 def test_a_model_that_runs_out_of_memory_is_rejected_before_any_traffic(digits: Place) -> None:
     with stable_serves_meanwhile(digits):
         # Enough to check the bundle's files, not to load scikit-learn.
-        digits.wants(BETTER, serving=objects.serving(memory="48Mi"))
+        digits.wants(BETTER, serving=objects.serving(memory="48Mi", compile="never"))
         state = digits.until(lambda state: state.phase == "RolledBack", "it is rejected", TRIAL_SECONDS)
         assert state.says("Progressing", "False", "CandidateCrashed")
         evidence = state.status["lastRollback"]["evidence"]

@@ -6,12 +6,7 @@ left what they were trained on, the world has moved and nobody is at fault.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,12 +14,12 @@ from rich.console import Console
 from tests.bench.traffic import flagger_prometheus as prometheus
 from tests.e2e import faults
 from tests.e2e.conftest import beside_others, ended
+from tests.e2e.documents import URL, WHERE, documents
 from tests.e2e.faults import ALSO_SOUND, COMPLETE, GAPPY, INCHES, JOINED_WRONG, NOISY, SLOW, SOUND
 from tests.support import kubernetes_objects as objects
 from tests.support.figures import Ended
 from tests.support.stories import NAME, TRIAL_SECONDS, Place, State
 
-from serin_cli.cluster import addresses
 from serin_cli.cluster.progress import Progress
 
 RATE = 40.0
@@ -234,12 +229,11 @@ def reasons(place: Place, gate: str) -> set[str]:
     return {said["reason"] for said in (moment.gate(gate) for moment in moments) if said}
 
 
-@beside_others("verdict-sources")
+@beside_others(WHERE)
 def test_a_source_of_rubbish_holds_and_one_that_lies_three_times_takes_back(place: Place) -> None:
     """The custom gate reads a document that is no number at first, and then one beyond its limit for ever."""
     place.serves(SOUND)
-    url = f"http://{addresses.NODE}:{addresses.DOCUMENTS_PORT}/{{{{name}}}}.json"
-    gate = {"name": "revenue", "url": url, "field": "/revenue", "min": 1, "interval": "5s"}
+    gate = {"name": "revenue", "url": URL, "field": "/revenue", "min": 1, "interval": "5s"}
     with documents(place) as room, place.load(RATE):
         document = room / f"{NAME}.json"
         document.write_text('{"revenue": "a lot"}')
@@ -250,7 +244,7 @@ def test_a_source_of_rubbish_holds_and_one_that_lies_three_times_takes_back(plac
     assert state.gate("custom/revenue")["breaches"] == 3
 
 
-@beside_others("verdict-sources")
+@beside_others(WHERE)
 def test_while_prometheus_is_down_the_step_is_held(place: Place) -> None:
     """It is up when the trial begins, goes down in it, and comes back: only then is the candidate promoted."""
     place.serves(SOUND)
@@ -264,18 +258,3 @@ def test_while_prometheus_is_down_the_step_is_held(place: Place) -> None:
         row.is_held_by("custom/rate", "Error", "SourceFailed")
         with prometheus.running(place, progress):
             row.is_promoted()
-
-
-@contextmanager
-def documents(place: Place) -> Iterator[Path]:
-    """A directory whose files are served on the node, where the operator may read documents."""
-    room = place.models.directory / "documents"
-    room.mkdir()
-    serve = ["-m", "http.server", "--bind", addresses.NODE, "--directory", str(room), str(addresses.DOCUMENTS_PORT)]
-    words = place.cluster.inside_command([sys.executable, *serve])
-    process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield room
-    finally:
-        process.terminate()
-        process.wait(10)

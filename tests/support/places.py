@@ -31,3 +31,19 @@ NO_PLACES = {
     "hf://owner": "should match",
     "mlflow://mlflow.example.com/wine": "should match",
 }
+
+IMAGES = (
+    "image://wine-server:7",
+    "image://registry.example.com:5000/team/wine-server",
+    f"image://registry.example.com/wine-server@sha256:{'a' * 64}",
+    f"image://registry.example.com/wine-server:7@sha256:{'a' * 64}",
+)
+
+NO_IMAGES = (
+    "image://",
+    "image://registry.example.com/Wine:7",
+    "image://ann:pw@registry.example.com/wine",
+    "image://wine:7@sha256:abc",
+    "image://wine:7?pull=always",
+    "image://wine server",
+)

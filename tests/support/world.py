@@ -19,8 +19,10 @@ from serin_contract import labels, startup
 from serin_contract.stats import CohortStats, PodStats
 from serin_operator.api.deployment import ModelDeploymentSpec, ModelDeploymentStatus
 from serin_operator.api.revision import ModelRevisionSpec, ModelRevisionStatus
+from serin_operator.decide import custom_container, gate_policies
 from serin_operator.decide.judge import evidence as evidences
 from serin_operator.decide.judge import watched, watched_saved
+from serin_operator.decide.judge.look import CustomAnswer
 from serin_operator.decide.judge.watched import WatchEvidence
 from serin_operator.decide.observation import (
     PROBES_IN_A_ROW,
@@ -70,9 +72,11 @@ __all__ = [
     "ReplyLostError",
     "Traffic",
     "World",
+    "a_custom_spec",
     "a_served_world",
     "a_spec",
     "a_world",
+    "image",
     "is_phase",
     "uri",
 ]
@@ -173,6 +177,8 @@ class World:
     """Pods that an autoscaler would give a revision with all the traffic."""
     room: int | None = None
     """Pods that fit on the nodes; None for as many as are asked for."""
+    numbers: dict[str, float] = field(default_factory=dict)
+    """What the sources of custom gates answer, by the gate's name without its prefix."""
     unanswered: int = 0
     """Requests that the route sent to a revision without a ready pod."""
 
@@ -212,6 +218,7 @@ class World:
             stats=(*(self.answers() if self._is_counted() else ()), *self.idle_answers()),
             evidence=self._evidence(),
             watched=self._watched(),
+            custom=self._asked(),
             resource_version=str(self.versions),
         )
 
@@ -233,6 +240,22 @@ class World:
         record = self.revisions.get(candidate.revision)
         document = record.status.evidence if record is not None else None
         return evidences.restore(document, candidate.revision, stable.revision if stable else "")
+
+    def _asked(self) -> tuple[CustomAnswer, ...]:
+        """The latest answer for each custom gate: its source is asked at whole intervals."""
+        gates = gate_policies.resolve(self.parsed().gates, shadows=False)
+        return tuple(
+            CustomAnswer(gate.name, self.now - self.now % gate.interval_seconds, self.numbers[name])
+            for gate in gates
+            if isinstance(gate, gate_policies.CustomPolicy)
+            for name in [gate.name.removeprefix(gate_policies.CUSTOM_PREFIX)]
+            if name in self.numbers
+        )
+
+    def is_custom(self, revision: str) -> bool:
+        """Whether its pods are containers of the user's own, which count nothing."""
+        record = self.revisions.get(revision)
+        return record is not None and custom_container.is_of(record.spec.template)
 
     def _is_counted(self) -> bool:
         candidate = self.status.candidate
@@ -326,6 +349,7 @@ class World:
             StatsAnswer(pod.uid, pod.revision, PodStats(pod.revision, pod.uid, "start-1", idle_seconds=idle_seconds))
             for pod in self.pods
             if self.pods_tell and pod.purpose == "serve" and pod.revision not in in_use
+            if not self.is_custom(pod.revision)
             for idle_seconds in [self.now - self.last_asked.get(pod.revision, pod.created_at)]
         )
 
@@ -347,6 +371,7 @@ class World:
             last_end=pod.end,
             waiting_reason=pod.waiting_reason,
             unschedulable=pod.unschedulable,
+            counts=not self.is_custom(pod.revision),
         )
 
     def _is_ready(self, pod: Pod) -> bool:
@@ -647,7 +672,7 @@ class World:
                 continue
             self.last_asked[revision] = self.now
             self.served[revision] = self.served.get(revision, 0) + requests
-            if cohort is not None:
+            if cohort is not None and not self.is_custom(revision):
                 self._count(revision, cohort, requests)
 
     def _count(self, revision: str, cohort: str, requests: int) -> None:
@@ -768,7 +793,7 @@ def a_spec(version: int = 1, **changes: Any) -> dict[str, Any]:
 
 def a_world(**changes: Any) -> World:
     """A world with three versions of a model, all equally good; version 1 is asked for."""
-    models = {f"pvc://models/wine/{version}": Behaviour() for version in range(1, 8)}
+    models = {place(version): Behaviour() for version in range(1, 8) for place in (uri, image)}
     models.update(changes.pop("models", {}))
     return World(spec=changes.pop("spec", a_spec()), models=models, **changes)
 
@@ -776,6 +801,21 @@ def a_world(**changes: Any) -> World:
 def uri(version: int) -> str:
     """URI of that version in `a_spec`."""
     return f"pvc://models/wine/{version}"
+
+
+def image(version: int) -> str:
+    """URI of that version in `a_custom_spec`: a server of the user's own."""
+    return f"image://registry.example.com/wine:{version}@sha256:{str(version) * 64}"
+
+
+def a_custom_spec(version: int = 1, **changes: Any) -> dict[str, Any]:
+    """A valid spec of a container of the user's own, judged by a query of its own."""
+    spec = {
+        "model": {"uri": image(version)},
+        "serving": {"replicas": 2, "custom": {"port": 9000, "readyPath": "/ready"}},
+        "gates": {"custom": [{"name": "errors", "query": "x", "max": 0.01, "interval": "5s"}]},
+    }
+    return a_spec(version) | spec | changes
 
 
 def is_phase(*phases: str) -> Any:

@@ -114,6 +114,10 @@ REASONS: dict[GateReason, Paragraph] = {
         "No pod of an arm answered when it was asked for what it had counted.",
         "See whether its pods are ready and whether a network policy keeps the operator from their port 8081.",
     ),
+    GateReason.NotCounted: Paragraph(
+        "An arm is a container of your own, and only Serin's own server counts what this gate reads.",
+        "Set `mode: Observe` here and ask Prometheus by `gates.custom`, or go by availability alone.",
+    ),
     GateReason.NotBreached: Paragraph(
         "Since the promotion no stretch of time shows a loss beyond the limit.",
         "There is nothing to do for this gate.",

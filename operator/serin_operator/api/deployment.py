@@ -27,6 +27,7 @@ from serin_operator.api.markers import PrinterColumn
 from serin_operator.api.rollout import Rollout, Shadow, Step, Verdicts, Watch
 from serin_operator.api.serving import (
     Autoscaling,
+    CustomContainer,
     EnvironmentVariable,
     LocalReference,
     ResourceQuantities,
@@ -58,6 +59,7 @@ __all__ = [
     "Autoscaling",
     "CandidateStatus",
     "Credentials",
+    "CustomContainer",
     "CustomGate",
     "DataDriftGate",
     "EnvironmentVariable",

@@ -17,9 +17,16 @@ class RevisionModel(ApiModel):
 
     uri: Annotated[str, Field(max_length=1024, description="Where the bundle was named to lie.")]
     digest: Annotated[
-        str,
-        Field(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71, description="Digest that its pods insist on."),
-    ]
+        str | None,
+        Field(
+            pattern=r"^sha256:[0-9a-f]{64}$",
+            max_length=71,
+            description=(
+                "Digest that its pods insist on; of an image that serves by itself the image's own, if its reference "
+                "has one."
+            ),
+        ),
+    ] = None
 
 
 class ModelRevisionSpec(ApiModel):

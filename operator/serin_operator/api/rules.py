@@ -10,21 +10,6 @@ NAME_CHARS_MAX = 40
 _DURATION = "'^([0-9]+[hms])+$'"
 """A malformed duration has its own message; `duration()` of it would only add an evaluation error."""
 
-MODEL_RULES = (
-    Rule(
-        "!has(self.credentials) || !self.uri.matches('^(file|pvc)://')",
-        "a bundle in a volume or in the image is not fetched, so nothing needs credentials; remove them",
-    ),
-    Rule(
-        "!has(self.cache) || !self.uri.matches('^(file|pvc)://')",
-        "a bundle in a volume or in the image is not fetched, so there is nothing to cache; remove cache",
-    ),
-    Rule(
-        "!has(self.allowPickle) || !self.allowPickle || has(self.digest)",
-        "allowPickle runs code of whoever made the bundle, so it needs the digest of the bundle that you looked at",
-    ),
-)
-
 SIGNED_BY_RULES = (
     Rule(
         "has(self.configMapName) != has(self.secretName)",
@@ -56,6 +41,30 @@ STEPS_RULES = (
     ),
 )
 
+MODEL_RULES = (
+    Rule(
+        "!has(self.credentials) || !self.uri.matches('^(file|pvc|image)://')",
+        "a bundle in a volume or in the image is not fetched, so nothing needs credentials; remove them",
+    ),
+    Rule(
+        "!has(self.cache) || !self.uri.matches('^(file|pvc|image)://')",
+        "a bundle in a volume or in the image is not fetched, so there is nothing to cache; remove cache",
+    ),
+    Rule(
+        "!has(self.signedBy) || !self.uri.startsWith('image://')",
+        "an image is no bundle, so no signature of it is checked here; remove signedBy, and admit only signed images",
+    ),
+    Rule(
+        "!has(self.allowPickle) || !self.allowPickle || has(self.digest)",
+        "allowPickle runs code of whoever made the bundle, so it needs the digest of the bundle that you looked at",
+    ),
+    Rule(
+        "!self.uri.startsWith('image://') || (!has(self.digest) && !has(self.allowPickle))",
+        "an image is no bundle, so digest and allowPickle say nothing of it; pin it in uri, as "
+        "image://<reference>@sha256:<digest>",
+    ),
+)
+
 SERVING_RULES = (
     Rule(
         "!has(self.autoscaling) || !has(self.replicas)",
@@ -79,6 +88,15 @@ SERVING_RULES = (
         " + duration(has(self.longestRequest) ? self.longestRequest : '30s') <= duration(self.terminationGrace)",
         "terminationGrace must not be shorter than drain (5s by default) and longestRequest (30s by default) together, "
         "or requests would be cut off",
+    ),
+    Rule(
+        "!has(self.custom) || !has(self.image)",
+        "a container of your own is the image that spec.model.uri names; remove serving.image",
+    ),
+    Rule(
+        "!has(self.custom) || ((!has(self.grpc) || !self.grpc) && !has(self.compile) && !has(self.sampleRows))",
+        "grpc, compile and sampleRows are of Serin's own server, and a container of your own has none of them; "
+        "remove them",
     ),
 )
 
@@ -149,9 +167,49 @@ WATCH_RULES = (
     ),
 )
 
+_SERIN_SERVES = "(!has(self.spec.serving) || !has(self.spec.serving.custom))"
+_COUNTED_GATES = (
+    "accuracy", "regressionError", "dataDrift", "predictionDrift", "errorRate", "latency", "schema", "agreement",
+)  # fmt: skip
+"""Those that read what Serin's own server counts."""
+_NO_COUNTED_GATE_DECIDES = " && ".join(
+    f"(!has(self.spec.gates.{gate}) || (has(self.spec.gates.{gate}.mode) && self.spec.gates.{gate}.mode == 'Observe'))"
+    for gate in _COUNTED_GATES
+)
+
+CUSTOM_CONTAINER_RULES = (
+    Rule(
+        f"{_SERIN_SERVES} != self.spec.model.uri.startsWith('image://')",
+        "model.uri: image://<reference> and serving.custom belong together: which image answers requests, and where "
+        "it says that it is ready; write both or neither",
+    ),
+    Rule(
+        f"{_SERIN_SERVES} || has(self.spec.traffic)",
+        "a container of your own is not told to have its connections made anew, so numbers of pods would not split its "
+        "traffic; name a gateway in spec.traffic",
+    ),
+    Rule(
+        f"{_SERIN_SERVES} || !has(self.spec.traffic) || !has(self.spec.traffic.stickiness)",
+        "the cookie of stickiness comes from Serin's own server, and a container of your own sets none; remove "
+        "stickiness",
+    ),
+    Rule(
+        f"{_SERIN_SERVES} || !has(self.spec.rollout) || !has(self.spec.rollout.steps)"
+        " || !self.spec.rollout.steps.exists(s, has(s.shadow))",
+        "Serin's own server sends the copies of a shadow step and compares the answers; begin a container of your own "
+        "with a small weight",
+    ),
+    Rule(
+        f"{_SERIN_SERVES} || !has(self.spec.gates) || ({_NO_COUNTED_GATE_DECIDES})",
+        "a container of your own counts nothing for this gate, so it could never pass; use gates.custom with a "
+        'Prometheus query by revision="{{revision}}" instead, or mode: Observe',
+    ),
+)
+
 _SURGES = "(!has(self.spec.rollout) || !has(self.spec.rollout.surge) || self.spec.rollout.surge == 'Surge')"
 
 MODEL_DEPLOYMENT_RULES = (
+    *CUSTOM_CONTAINER_RULES,
     Rule(
         f"{_SURGES} || !has(self.spec.serving) || !has(self.spec.serving.autoscaling)",
         "with autoscaling the number of pods is the autoscaler's; leave rollout.surge out",

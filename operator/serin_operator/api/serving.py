@@ -74,6 +74,29 @@ class Autoscaling(ApiModel):
     ] = None
 
 
+ProbePath = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^/[!-~]*$")]
+
+
+class CustomContainer(ApiModel):
+    """A model server of the user's own: Serin rolls it out, and asks nothing of it but whether it is ready."""
+
+    port: Annotated[
+        int | None, Field(ge=1, le=65535, description="Where it answers requests and probes; 8080 by default.")
+    ] = None
+    ready_path: Annotated[
+        ProbePath,
+        Field(description="Answers GET with 200 once requests can be answered, and with an error until then."),
+    ]
+    live_path: Annotated[
+        ProbePath | None,
+        Field(
+            description=(
+                "Answers GET with 200 as long as the container need not be started anew; by default that is not asked."
+            )
+        ),
+    ] = None
+
+
 class Serving(ApiModel):
     """How the model is served: a closed, hardened surface of the pod."""
 
@@ -144,6 +167,15 @@ class Serving(ApiModel):
             min_length=1,
             max_length=512,
             description="Serving image; by default the operator's own, frozen when a revision is made.",
+        ),
+    ] = None
+    custom: Annotated[
+        CustomContainer | None,
+        Field(
+            description=(
+                "A container of your own, from the image that model.uri names as image://<reference>. It counts "
+                "nothing, so availability and custom gates alone can judge it; docs/serving/runtimes.md tells more."
+            )
         ),
     ] = None
     resources: Annotated[

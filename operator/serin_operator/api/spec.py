@@ -97,18 +97,19 @@ class Model(ApiModel):
                 "file:///<path> inside the serving image, or a place that each pod fetches it from: "
                 "https://<host>/<path>, s3://<bucket>/<path>, gs://<bucket>/<path>, az://<account>/<container>/<path>, "
                 "oci://<registry>/<repository>:<tag>, hf://<owner>/<repository>@<revision>/<path>, "
-                "mlflow://<server>/<model>/<version>. A path that ends in .tar, .tar.gz, .tgz or .zip is an archive."
+                "mlflow://<server>/<model>/<version>. A path that ends in .tar, .tar.gz, .tgz or .zip is an archive. "
+                "image://<reference> is no bundle but an image that serves a model by itself; see serving.custom."
             ),
         ),
         Schema(
             rules=(
                 Rule(
-                    "self.matches('^(file|pvc|https?|s3|gs|az|oci([+]http)?|hf|mlflow([+]http)?)://')",
+                    "self.matches('^(file|pvc|image|https?|s3|gs|az|oci([+]http)?|hf|mlflow([+]http)?)://')",
                     "write pvc://<claim>/<path> for a volume, or https, s3, gs, az, oci, hf or mlflow for a place to "
-                    "fetch from",
+                    "fetch from, or image://<reference> for an image that serves by itself",
                 ),
                 Rule(
-                    "self.matches('^(file|pvc)://') || !self.matches('^[^/]*//[^/]*@')",
+                    "self.matches('^(file|pvc|image)://') || !self.matches('^[^/]*//[^/]*@')",
                     "a user or password does not belong into a URI; put it into a Secret and name that in credentials",
                 ),
                 Rule(

@@ -77,7 +77,7 @@ def _cut_off(pod: Mapping[str, Any]) -> str | None:
         for variable in container.get("env") or ()
     }
     try:
-        drain = float(given.get(labels.ENV_DRAIN_SECONDS) or labels.DRAIN_SECONDS)
+        drain = float(given.get(labels.ENV_DRAIN_SECONDS) or _slept(pod) or labels.DRAIN_SECONDS)
         longest = float(given.get(labels.ENV_LONGEST_REQUEST_SECONDS) or labels.LONGEST_REQUEST_SECONDS)
         grace = float(pod.get("terminationGracePeriodSeconds", 0))
     except (TypeError, ValueError):
@@ -88,3 +88,10 @@ def _cut_off(pod: Mapping[str, Any]) -> str | None:
         f"its pods would be killed {grace:g} s after they are told to end, but drain ({drain:g} s) and longest request "
         f"({longest:g} s) take {drain + longest:g} s; requests would be cut off"
     )
+
+
+def _slept(pod: Mapping[str, Any]) -> str | None:
+    """Seconds that the kubelet waits before it tells a container to end, where it is the one that waits."""
+    hooks = ((container.get("lifecycle") or {}).get("preStop") or {} for container in pod.get("containers") or ())
+    sleeps = (hook["sleep"].get("seconds") for hook in hooks if hook.get("sleep"))
+    return next((str(seconds) for seconds in sleeps), None)

@@ -82,13 +82,14 @@ def _of_watch(situation: Situation, draft: Draft, held: Held) -> Iterator[Announ
 
 
 def uninformed(situation: Situation, candidate: CandidateStatus, stable: str) -> tuple[str, ...]:
-    """Names of ready pods of both arms that do not say that they count in the candidate's cohort."""
+    """Names of ready pods of both arms that do not say that they count in the candidate's cohort, where they can."""
     held = situation.seen.announced
     pods = (*situation.seen.ready_pods(stable), *situation.seen.ready_pods(candidate.revision))
     return tuple(
         pod.name
         for pod in pods
-        if (said := held.get(pod.uid)) is None or said.cohort != candidate.cohort or said.refuse_connections
+        if pod.counts
+        and ((said := held.get(pod.uid)) is None or said.cohort != candidate.cohort or said.refuse_connections)
     )
 
 

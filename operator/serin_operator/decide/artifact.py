@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 from serin_contract import startup
-from serin_operator.api.deployment import CandidateStatus, Phase
+from serin_operator.api.deployment import CandidateStatus, ModelDeploymentSpec, Phase
 from serin_operator.api.revision import ModelRevisionSpec, ModelRevisionStatus, RevisionModel
 from serin_operator.api.spec import Model
-from serin_operator.decide import availability, capacity, identity, manifests, templates, timestamps
+from serin_operator.decide import (
+    availability,
+    capacity,
+    custom_container,
+    identity,
+    manifests,
+    templates,
+    timestamps,
+)
 from serin_operator.decide.draft import WAIT_SECONDS, Draft, Situation, begin
 from serin_operator.decide.judge import evidence
 from serin_operator.decide.judge.reasons import GateReason
@@ -21,6 +30,13 @@ RETRY_SECONDS = 30.0
 PICKLE_ALLOWED = "PickleAllowed"
 PICKLE_SENTENCE = "spec.model.allowPickle lets code of whoever made the bundle run in its pods"
 
+IMAGE_ONLY = "ImageOnly"
+IMAGE_NOT_PINNED = "ImageNotPinned"
+NOT_PINNED_SENTENCE = (
+    "the image that spec.model.uri names has no digest, so pods of one revision may come to run different ones; write "
+    "image://<reference>@sha256:<digest>"
+)
+
 CANNOT_START = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError")
 
 
@@ -29,6 +45,8 @@ def prepare(situation: Situation) -> Draft:
     record = situation.seen.revision(situation.target)
     if record is not None:
         return _begin_trial(situation, record)
+    if custom_container.asked(situation.spec) is not None:
+        return _record_image(situation)
     pod = next((pod for pod in situation.seen.pods if _resolves(pod, situation.target)), None)
     if pod is None:
         return _resolve(situation)
@@ -126,6 +144,30 @@ def _freeze(situation: Situation, pod: PodFacts, digest: str) -> Draft:
     )
 
 
+def _record_image(situation: Situation) -> Draft:
+    """An image that serves by itself has no bundle to look at: the kubelet pulls it, and its probes tell the rest."""
+    seen, spec = situation.seen, situation.spec
+    model = custom_container.model(spec)
+    record = ModelRevisionSpec(
+        deployment=seen.name,
+        identity=identity.identity(spec),
+        model=model,
+        template=templates.serving_template(seen.name, situation.target, spec, None, seen.operator.serving_image),
+    )
+    draft = begin(situation, Phase.Pending, IMAGE_ONLY, f"{spec.model.uri} serves by itself, so no bundle is checked")
+    if model.digest is None:
+        draft = draft.with_event("Warning", IMAGE_NOT_PINNED, NOT_PINNED_SENTENCE, "Resolve")
+    made = Apply(manifests.revision_record(seen, situation.target, record))
+    return replace(draft, records=(made,), retry_after_seconds=WAIT_SECONDS / 4)
+
+
+def of_image(spec: ModelDeploymentSpec) -> tuple[Literal["True", "Unknown"], str, str]:
+    """What ArtifactVerified says of an image that serves by itself."""
+    if custom_container.model(spec).digest is None:
+        return "Unknown", IMAGE_NOT_PINNED, NOT_PINNED_SENTENCE
+    return "True", IMAGE_ONLY, "the model lies in its image, which its digest pins; there is no bundle to check"
+
+
 def verified(model: Model, sentence: str) -> tuple[bool, str, str]:
     """What ArtifactVerified says of a bundle whose digest holds: that it is signed, and that its code may run."""
     if model.signed_by is not None:
@@ -161,4 +203,9 @@ def _begin_trial(situation: Situation, record: RevisionFacts) -> Draft:
         reports=(RevisionReport(record.name, status),),
         evidence=evidence.start(record.name, stable),
         retry_after_seconds=WAIT_SECONDS / 4,
-    ).with_event("Normal", "TrialStarted", f"trial of {record.name} ({record.spec.model.digest}) begins", "Try")
+    ).with_event(
+        "Normal",
+        "TrialStarted",
+        f"trial of {record.name} ({record.spec.model.digest or record.spec.model.uri}) begins",
+        "Try",
+    )

@@ -7,7 +7,7 @@ from typing import Literal
 
 from serin_operator.api.base import Condition
 from serin_operator.api.deployment import GateStatus
-from serin_operator.decide import artifact, capacity, watch
+from serin_operator.decide import artifact, capacity, custom_container, watch
 from serin_operator.decide.draft import Draft, Situation
 from serin_operator.decide.routing import ReplicasRouting, noun
 from serin_operator.decide.trained import traffic_as_trained
@@ -88,15 +88,16 @@ def worst(gates: Iterable[GateStatus]) -> GateStatus | None:
 
 
 def _gates_passing(situation: Situation, draft: Draft) -> Answer:
+    limits = f"; {custom_container.JUDGED_BY}" if custom_container.asked(situation.spec) is not None else ""
     if not situation.policy.names_gates:
-        return "True", "NoGates", "no gate is named in spec.gates, so only availability is judged"
+        return "True", "NoGates", f"no gate is named in spec.gates, so only availability is judged{limits}"
     enforced = [gate for gate in draft.gates if gate.mode == "Enforce"]
     gate = worst(enforced)
     if gate is not None and gate.verdict != "Pass":
         return "False" if gate.verdict == "Fail" else "Unknown", gate.reason, f"{gate.name}: {gate.message}"
     if not enforced:
-        return "Unknown", "NotJudged", "no trial has been judged yet"
-    return "True", "AllPass", "every enforced gate passes"
+        return "Unknown", "NotJudged", f"no trial has been judged yet{limits}"
+    return "True", "AllPass", f"every enforced gate passes{limits}"
 
 
 def _route_programmed(situation: Situation, draft: Draft) -> Answer:
@@ -147,6 +148,8 @@ def _capacity_available(situation: Situation, draft: Draft) -> Answer:
 
 
 def _artifact_verified(situation: Situation, draft: Draft) -> Answer:
+    if custom_container.asked(situation.spec) is not None:
+        return artifact.of_image(situation.spec)
     if draft.artifact is not None:
         holds, reason, message = draft.artifact
         return "True" if holds else "False", reason, message

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, replace
 
 from serin_operator.api.deployment import CandidateStatus, ReachableStatus, SplitStatus
-from serin_operator.decide import sources, timestamps
+from serin_operator.decide import sources, timestamps, uncounted
 from serin_operator.decide.draft import Situation
 from serin_operator.decide.judge import formulas
 from serin_operator.decide.judge.evidence import Evidence
@@ -178,6 +178,9 @@ def _is_due(situation: Situation, revision: str) -> bool:
 
 
 def _said(situation: Situation, candidate: CandidateStatus, stable: str, cohort: CohortEvidence) -> SplitStatus:
+    why = uncounted.sentence(situation.seen, candidate.revision, stable)
+    if why is not None:
+        return SplitStatus(answer="CannotTell", message=f"{why}, so the split can be seen by your own metrics alone")
     numbers, claimed = counted(situation, cohort), situation.routing.share
     seen = f"{numbers.candidate:.0f} of {numbers.total:.0f} {numbers.unit} came to the candidate"
     facts = {"share": round(numbers.share, 4) if numbers.total > 0.0 else None, "requests": round(numbers.total)}

@@ -50,6 +50,8 @@ class PodFacts:
     """The scheduler's words where no node takes the pod."""
     origin: str | None = None
     """`http://host:port` of its stats port; None while it has no address."""
+    counts: bool = True
+    """False of a container of the user's own: it has no stats port."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from serin_operator.decide import (
     announcing,
     artifact,
     chain,
+    custom_container,
     endings,
     first,
     identity,
@@ -157,11 +158,12 @@ def _status(situation: Situation, draft: Draft) -> ModelDeploymentStatus:
 def _url(situation: Situation) -> str | None:
     """Where the model answers: by the route's first host name, or by the Service's own where there is no gateway."""
     seen, traffic = situation.seen, situation.spec.traffic
-    inside = f"http://{seen.name}.{seen.namespace}.svc:{http.INFERENCE_PORT}/v2/models/{seen.name}"
+    path = f"/v2/models/{seen.name}" if custom_container.asked(situation.spec) is None else ""
+    inside = f"http://{seen.name}.{seen.namespace}.svc:{http.INFERENCE_PORT}{path}"
     if traffic is None:
         return inside
     if traffic.hostnames:
-        return f"http://{traffic.hostnames[0]}/v2/models/{seen.name}"
+        return f"http://{traffic.hostnames[0]}{path}"
     return seen.status.url if seen.status.url != inside else None
 
 

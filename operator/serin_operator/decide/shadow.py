@@ -8,7 +8,7 @@ import msgspec
 
 from serin_contract.announcements import Announced, ShadowOrder
 from serin_operator.api.deployment import CandidateStatus, Phase
-from serin_operator.decide import timestamps
+from serin_operator.decide import timestamps, uncounted
 from serin_operator.decide.draft import Draft, Situation
 from serin_operator.decide.gate_policies import AgreementPolicy
 from serin_operator.decide.policy import AGREEMENT
@@ -58,6 +58,10 @@ def begins(trial: Trial) -> Draft | None:
     candidate = trial.candidate
     if not trial.shadowing or candidate.step_started_at is not None:
         return None
+    why = uncounted.sentence(trial.situation.seen, trial.stable)
+    if why is not None:
+        message = f"{why} and sends no copies; take the shadow step out of rollout.steps"
+        return trial.draft(Phase.Holding, "StartingShadow", message)
     silent = _silent(trial)
     if silent:
         message = f"waiting for pod {silent[0]} of {trial.stable} to send {trial.candidate.revision} a copy"

@@ -1,8 +1,9 @@
-"""The source of the verdicts: where a whole arm cannot be asked, a gate says Error instead of what it said last."""
+"""The source of the verdicts: where a whole arm cannot be asked, a gate says so instead of what it said last."""
 
 from __future__ import annotations
 
 from serin_operator.api.deployment import GateStatus
+from serin_operator.decide import uncounted
 from serin_operator.decide.judge.reasons import GateReason
 from serin_operator.decide.observation import Observation
 
@@ -11,8 +12,13 @@ def overruled(verdicts: tuple[GateStatus, ...], seen: Observation, arms: tuple[s
     """The verdicts, with Error in place of all but Fail where no pod of an arm answered.
 
     A Fail stands on what was counted before, so it holds. An Error decides nothing: it only keeps a step from
-    being left while nobody is looking.
+    being left while nobody is looking. Where an arm counts nothing by its nature, it is NoData instead, and custom
+    gates, which read no counts, stay.
     """
+    why = uncounted.sentence(seen, *arms)
+    if why is not None:
+        known = {gate.name: gate for gate in seen.status.gates}
+        return tuple(uncounted.silenced(gate, why, known.get(gate.name)) for gate in verdicts)
     sentence = next((said for arm in arms if (said := _unreadable(seen, arm)) is not None), None)
     if sentence is None:
         return verdicts

@@ -8,7 +8,7 @@ from typing import Any
 from serin_contract import http, labels, sources
 from serin_operator.api import durations
 from serin_operator.api.deployment import ModelDeploymentSpec, Serving
-from serin_operator.decide import fetching, identity, signing
+from serin_operator.decide import custom_container, fetching, identity, signing
 
 USER_ID = 65532
 GRPC_PORT_NAME = "grpc"
@@ -30,25 +30,36 @@ def serving_template(
     deployment: str,
     revision: str,
     spec: ModelDeploymentSpec,
-    digest: str,
+    digest: str | None,
     default_image: str,
     ranges: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """The pod template of a revision's Deployment; `ranges` may be fetched from although they are not public."""
-    container = _container(deployment, revision, spec, digest, default_image) | {
+    container, marks = _container(deployment, revision, spec, digest, default_image), {}
+    custom = custom_container.asked(spec)
+    if custom is None:
+        container |= _server(spec.serving)
+    else:
+        container |= custom_container.parts(custom, _drain_seconds(spec.serving))
+        marks = {labels.SERVER_LABEL: labels.CUSTOM_SERVER}
+    return {
+        "metadata": {"labels": pod_labels(deployment, revision, "serve") | marks},
+        "spec": _pod_spec(deployment, revision, spec, container)
+        | _fetched_first(container, spec, digest, ranges)
+        | {"terminationGracePeriodSeconds": _grace_seconds(spec.serving)},
+    }
+
+
+def _server(serving: Serving | None) -> dict[str, Any]:
+    """What is said of Serin's own server."""
+    return {
         "args": ["serve"],
-        "ports": _ports(spec.serving),
+        "ports": _ports(serving),
         # A model may load for minutes, so liveness is asked only once it was ready.
         "startupProbe": _probe(http.READY_PATH, period_seconds=1, failures=600),
         # Three slow answers, so that a node short of processor time is not taken for a candidate's fault.
         "readinessProbe": _probe(http.READY_PATH, period_seconds=2, failures=3),
         "livenessProbe": _probe(http.LIVE_PATH, period_seconds=10, failures=3),
-    }
-    return {
-        "metadata": {"labels": pod_labels(deployment, revision, "serve")},
-        "spec": _pod_spec(deployment, revision, spec, container)
-        | _fetched_first(container, spec, digest, ranges)
-        | {"terminationGracePeriodSeconds": _grace_seconds(spec.serving)},
     }
 
 
@@ -102,7 +113,7 @@ def _container(
     serving = spec.serving
     container: dict[str, Any] = {
         "name": labels.SERVING_CONTAINER,
-        "image": (serving.image if serving else None) or default_image,
+        "image": _image(spec, default_image),
         "imagePullPolicy": "IfNotPresent",
         "env": _environment(deployment, revision, spec, digest),
         "volumeMounts": _mounts(spec),
@@ -119,7 +130,30 @@ def _container(
     return container
 
 
+def _image(spec: ModelDeploymentSpec, default_image: str) -> str:
+    if custom_container.asked(spec) is not None:
+        return custom_container.reference(spec)
+    return (spec.serving.image if spec.serving else None) or default_image
+
+
 def _environment(deployment: str, revision: str, spec: ModelDeploymentSpec, digest: str | None) -> list[dict[str, Any]]:
+    if custom_container.asked(spec) is not None:
+        own = custom_container.environment(deployment, revision, _longest_request_seconds(spec.serving))
+    else:
+        own = _settings(deployment, revision, spec, digest)
+    asked = spec.serving.env if spec.serving and spec.serving.env else ()
+    return [
+        {
+            "name": labels.ENV_POD_UID,
+            "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.uid"}},
+        },
+        *({"name": name, "value": value} for name, value in own.items()),
+        *({"name": variable.name, "value": variable.value} for variable in asked),
+    ]
+
+
+def _settings(deployment: str, revision: str, spec: ModelDeploymentSpec, digest: str | None) -> dict[str, str]:
+    """What Serin's own server is told."""
     own = {
         labels.ENV_DEPLOYMENT: deployment,
         labels.ENV_REVISION: revision,
@@ -144,15 +178,7 @@ def _environment(deployment: str, revision: str, spec: ModelDeploymentSpec, dige
     # Asked again whatever the API server checked: without a pinned digest it could be anybody's code.
     if spec.model.allow_pickle and spec.model.digest:
         own[labels.ENV_ALLOW_PICKLE] = "1"
-    asked = spec.serving.env if spec.serving and spec.serving.env else ()
-    return [
-        {
-            "name": labels.ENV_POD_UID,
-            "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.uid"}},
-        },
-        *({"name": name, "value": value} for name, value in own.items()),
-        *({"name": variable.name, "value": variable.value} for variable in asked),
-    ]
+    return own
 
 
 def _asks_grpc(serving: Serving | None) -> bool:
@@ -184,6 +210,8 @@ def _grace_seconds(serving: Serving | None) -> int:
 
 
 def _mounts(spec: ModelDeploymentSpec) -> list[dict[str, Any]]:
+    if custom_container.asked(spec) is not None:
+        return custom_container.mounts()
     mounts = [
         {"name": "keys", "mountPath": labels.KEYS_MOUNT, "readOnly": True},
         {"name": "stable-profile", "mountPath": labels.STABLE_PROFILE_MOUNT, "readOnly": True},
@@ -194,6 +222,8 @@ def _mounts(spec: ModelDeploymentSpec) -> list[dict[str, Any]]:
 
 
 def _volumes(deployment: str, revision: str, spec: ModelDeploymentSpec) -> list[dict[str, Any]]:
+    if custom_container.asked(spec) is not None:
+        return custom_container.volumes()
     volumes: list[dict[str, Any]] = [
         {"name": "keys", "secret": {"secretName": identity.keys_name(deployment), "defaultMode": 0o440}},
         {

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from serin_operator.api.deployment import CandidateStatus, GateStatus, Phase
 from serin_operator.api.revision import ModelRevisionStatus
-from serin_operator.decide import availability, capacity, confirmation, judge, sources, timestamps
+from serin_operator.decide import availability, capacity, confirmation, judge, sources, timestamps, uncounted
 from serin_operator.decide.capacity import Pods
 from serin_operator.decide.draft import Draft, Situation, begin
 from serin_operator.decide.judge import course, shadowed
@@ -42,6 +42,11 @@ class Trial:
     def shadowing(self) -> bool:
         """Whether the step is a shadow: stable's answers go to callers, the candidate's to nobody."""
         return self.candidate.shadow_cohort is not None
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the pods of both arms count what they answer."""
+        return uncounted.sentence(self.situation.seen, self.candidate.revision, self.stable) is None
 
     @property
     def needed(self) -> int:
@@ -178,6 +183,8 @@ def _judged(situation: Situation, candidate: CandidateStatus, stable: str) -> Tr
     evidence = evidences.absorb(evidence, arms, seen.now, situation.policy, seen.profiles)
     evidence = confirmation.disturbed(evidence, seen.evidence, candidate.cohort)
     candidate = _confirmed(situation, candidate, stable, evidence)
+    if uncounted.sentence(seen, candidate.revision, stable) is not None:
+        evidence = uncounted.opened(evidence, candidate.cohort, candidate.step_started_at)
     look = Look(
         evidence=evidence,
         policy=situation.policy,
@@ -201,14 +208,16 @@ def _confirmed(situation: Situation, candidate: CandidateStatus, stable: str, ev
     """What the gateway and the requests say of the split; the step's clock starts anew once they confirm it."""
     split, became = confirmation.observed(situation, candidate, stable, evidence)
     changes: dict[str, object] = {"split": split}
-    if candidate.step < 0 and candidate.probe is None and situation.routing.probes:
+    nameless = uncounted.sentence(situation.seen, candidate.revision) is not None
+    if candidate.step < 0 and candidate.probe is None and situation.routing.probes and not nameless:
         # Random for each trial: nobody else can lead a request to a candidate that no caller is to meet.
         changes["probe"] = situation.seen.operator.nonce
     if became:
         changes["step_started_at"] = situation.now_text
     referred = situation.routing.mode == "Gateway" and not situation.routing.probes
-    if situation.seen.probe is not None or referred:
+    if nameless or situation.seen.probe is not None or referred:
         said = confirmation.UNPROBED if referred else confirmation.reached(situation.seen.probe)
+        said = uncounted.UNPROBED if nameless else said
         changes["reachable"] = confirmation.remembered(said, candidate.reachable, situation.now_text)
     return candidate.model_copy(update=changes)
 

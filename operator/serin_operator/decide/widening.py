@@ -76,7 +76,9 @@ def introduces(trial: Trial) -> Draft | None:
     draft = replace(draft, candidate=trial.intent(0, weight), reason="StepStarted", message=message)
     reachable = trial.candidate.reachable
     if reachable is not None and reachable.answer == "CannotTell":
-        words = f"{reachable.message}; only the requests of the first step can confirm the route"
+        words = reachable.message
+        if trial.is_counted:
+            words = f"{words}; only the requests of the first step can confirm the route"
         draft = draft.with_event("Warning", "RouteUnprobed", words, "Probe")
     return draft.with_event("Normal", "StepStarted", message, "Widen")
 
@@ -175,7 +177,7 @@ def holds(trial: Trial) -> Draft | None:
     if left > 0:
         # The end is named, not the time left: a message that changes every second would be a write every second.
         message = f"{where} until {timestamps.text(round(trial.situation.now + left))} at the earliest"
-        if split is not None and split.answer != "Confirmed":
+        if split is not None and split.answer != "Confirmed" and trial.is_counted:
             # Bounded by the step's own time: with few requests the gates say what is missing then.
             return trial.draft(Phase.Progressing, "ConfirmingSplit", f"{message}; the split is not confirmed yet")
         return trial.draft(Phase.Progressing, "StepRunning", message)

@@ -58,7 +58,7 @@ class Poller:
         """The profile of the first ready pod that answers, as JSON text, or None and why there is none."""
         error = "no pod of the stable revision is ready"
         for pod in pods:
-            if not pod.facts.ready or pod.facts.terminating:
+            if not pod.facts.ready or pod.facts.terminating or not pod.facts.counts:
                 continue
             try:
                 data = await self._read(pod, http.PROFILE_PATH, http.PROFILE_BYTES_MAX)
@@ -98,7 +98,7 @@ class Poller:
 
 
 def _may_answer(facts: PodFacts) -> bool:
-    return facts.purpose == "serve" and facts.phase == "Running"
+    return facts.purpose == "serve" and facts.phase == "Running" and facts.counts
 
 
 async def _bounded(content: aiohttp.StreamReader, bytes_max: int) -> bytes:

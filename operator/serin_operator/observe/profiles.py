@@ -68,8 +68,8 @@ class Profiles:
         if self._clock() < self._again_at.get(source, 0.0):
             return
         serving = [pod for pod in pods if pod.facts.revision == revision and pod.facts.purpose == "serve"]
-        if not any(pod.facts.ready for pod in serving):
-            return  # It is still starting: nothing has failed, and the next pass asks.
+        if not any(pod.facts.ready and pod.facts.counts for pod in serving):
+            return  # It is still starting, or has none to tell: nothing has failed, and the next pass asks.
         text, error = await self._poller.profile(serving)
         if text is None:
             log.warning("the profile of %s cannot be read: %s", revision, error)

@@ -56,6 +56,7 @@ def _pod(item: Mapping[str, Any]) -> SeenPod | None:
         waiting_reason=waiting.get("reason"),
         waiting_message=waiting.get("message"),
         unschedulable=_unschedulable(conditions.get("PodScheduled", {})),
+        counts=marks.get(labels.SERVER_LABEL) != labels.CUSTOM_SERVER,
     )
     return SeenPod(facts, status.get("podIP"))
 

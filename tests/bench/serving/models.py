@@ -22,6 +22,8 @@ from serin_contract.keys import derive_ring, encode
 
 NAME = "bench"
 ROWS = (1, 32)
+RING = derive_ring({"m1": b"1" * 32}, "m1", "uid")
+"""The keys of the deployment."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def _prepare(name: str, base: Path) -> Served:
     made = package(model, data.data, data.target, base / "bundle", name=NAME)
     half = np.random.default_rng(0).permutation(len(data.data))[: len(data.data) // 2]
     package(model, data.data[half], data.target[half], base / "stable", name=NAME)
-    (base / "keys.json").write_bytes(encode(derive_ring({"m1": b"1" * 32}, "m1", "uid")))
+    (base / "keys.json").write_bytes(encode(RING))
     return Served(
         name=name,
         joblib=base / "model.joblib",

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,14 +41,19 @@ class Started:
     pid: int
     cold_start_seconds: float
     """From exec to the first right answer."""
+    cold_start_cpu_seconds: float
+    """Processor time of its processes until then; says more than the seconds where the machine has other work."""
 
 
 Setup = Callable[[Served, int, Path], Command]
 """From a model, a port and an empty directory to the command."""
 
 
-def serin(sources: Path | None = None) -> Setup:
-    """Serin's full server as a candidate's pod has it, from this checkout or from another one's sources."""
+def serin(sources: Path | None = None, more: Mapping[str, str] | None = None) -> Setup:
+    """Serin's full server as a candidate's pod has it, from this checkout or from another one's sources.
+
+    `more` are settings beside those or in place of them, as the pod's environment has them.
+    """
 
     def setup(model: Served, port: int, _scratch: Path) -> Command:
         env = {
@@ -66,6 +71,7 @@ def serin(sources: Path | None = None) -> Setup:
             "SERIN_DRAIN_SECONDS": "0",
             # What the image sets: one core, one thread.
             "OMP_NUM_THREADS": "1",
+            **(more or {}),
         }
         if sources is not None:
             env["PYTHONPATH"] = str(sources / "serving")
@@ -87,8 +93,8 @@ def _mlserver(parallel_workers: int) -> Setup:
         served = {
             "host": "127.0.0.1",
             "http_port": port,
-            "grpc_port": _free_port(),
-            "metrics_port": _free_port(),
+            "grpc_port": free_port(),
+            "metrics_port": free_port(),
             "parallel_workers": parallel_workers,
         }
         (scratch / "settings.json").write_text(json.dumps(served))
@@ -138,18 +144,20 @@ SETUPS: dict[str, Setup] = {
 def running(name: str, setup: Setup, model: Served, scratch: Path) -> Iterator[Started]:
     """Start a server and end it with all that it started.
 
+    Its byte code is kept, as images have it: the first start of a checkout or an environment is slower than any after.
+
     Raises:
         RuntimeError: it ended, or gave no right answer in time; the end of its output is told.
     """
     scratch.mkdir()
-    port = _free_port()
+    port = free_port()
     command = setup(model, port, scratch)
     output = scratch.parent / f"{scratch.name}.log"
     with output.open("wb") as log:
         began = time.perf_counter()
         process = subprocess.Popen(
             command.arguments,
-            env={**os.environ, **command.env},
+            env={**os.environ, **command.env, "PYTHONDONTWRITEBYTECODE": ""},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -158,7 +166,8 @@ def running(name: str, setup: Setup, model: Served, scratch: Path) -> Iterator[S
         )
         try:
             _await_answer(process, port, model.requests[1], began, output)
-            yield Started(name, port, process.pid, time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            yield Started(name, port, process.pid, seconds, processes.cpu_seconds(process.pid))
         finally:
             processes.end(process)
 
@@ -200,7 +209,8 @@ def _await_answer(process: subprocess.Popen[bytes], port: int, request: Request,
     raise RuntimeError(f"no right answer: {trouble}\n{output.read_text(errors='replace')[-1500:]}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
         return port

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from pydantic import ValidationError
-from tests.support.places import NO_PLACES, PLACES
+from tests.support.places import IMAGES, NO_IMAGES, NO_PLACES, PLACES
 
 from serin_contract import sources
 from serin_operator.api.deployment import Model
@@ -28,3 +28,17 @@ def test_what_is_mounted_is_not_fetched(uri: str) -> None:
     assert Model(uri=uri).uri == uri
     assert not sources.is_fetched(uri)
     assert sources.kind(uri) in sources.MOUNTED
+
+
+@pytest.mark.parametrize("uri", IMAGES)
+def test_an_image_that_serves_by_itself_is_no_place_of_a_bundle(uri: str) -> None:
+    assert Model(uri=uri).uri == uri
+    assert sources.is_image(uri)
+    assert not sources.is_fetched(uri)
+    assert sources.kind(uri) is None, "no pod of Serin's own server would take it for one"
+
+
+@pytest.mark.parametrize("uri", NO_IMAGES)
+def test_what_is_no_reference_of_an_image_is_refused(uri: str) -> None:
+    with pytest.raises(ValidationError):
+        Model(uri=uri)

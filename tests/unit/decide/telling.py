@@ -84,9 +84,14 @@ class Telling:
 
     def _call(self, spec: Mapping[str, Any]) -> None:
         name = identity.revision_name(self.world.name, ModelDeploymentSpec.model_validate(spec))
-        self._names.setdefault(name, f"{self.world.name}-v{spec['model']['uri'].rpartition('/')[2]}")
+        self._names.setdefault(name, f"{self.world.name}-v{_version(spec['model']['uri'])}")
 
     def _plain(self, text: str) -> str:
         for name, called in self._names.items():
             text = text.replace(name, called)
         return re.sub(r"sha256:([0-9a-f]{4})[0-9a-f]{60}", r"sha256:\1…", text)
+
+
+def _version(uri: str) -> str:
+    """`pvc://models/wine/2` and `image://registry/wine:2@sha256:…` are both version 2."""
+    return uri.partition("@")[0].rpartition("/")[2].rpartition(":")[2]

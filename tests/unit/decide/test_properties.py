@@ -7,7 +7,17 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.world import Behaviour, KilledError, ReplyLostError, Traffic, World, a_spec, a_world, uri
+from tests.support.world import (
+    Behaviour,
+    KilledError,
+    ReplyLostError,
+    Traffic,
+    World,
+    a_spec,
+    a_world,
+    image,
+    uri,
+)
 from tests.unit.decide.watched import Watched
 
 from serin_operator.decide.observation import ParentProbe
@@ -15,6 +25,7 @@ from serin_operator.decide.observation import ParentProbe
 STEPS = [{"weight": 5, "for": "5s"}, {"weight": 25, "for": "5s"}, {"weight": 50, "for": "5s"}]
 OTHER_STEPS = [{"weight": 10, "for": "3s"}, {"weight": 30, "for": "8s"}]
 LAST_VERSION = 9
+QUERY = {"custom": [{"name": "errors", "query": "x", "max": 0.5, "interval": "5s"}]}
 PASSES_MAX = 120
 """Within which a good candidate must be stable once the faults have stopped."""
 
@@ -37,11 +48,23 @@ def passes(watched: Watched, count: int, tick_seconds: float) -> None:
 
 
 def change(watched: Watched, **changes: Any) -> None:
-    watched.world.change({**watched.world.spec, **changes})
+    """Another spec, which says how a container is asked where it names one, as the CRD wants it."""
+    spec = {**watched.world.spec, **changes}
+    serving = {key: value for key, value in spec["serving"].items() if key != "custom"}
+    own = {"custom": {"readyPath": "/ready"}} if spec["model"]["uri"].startswith("image://") else {}
+    watched.world.change(spec | {"serving": serving | own})
 
 
 def ask_for(watched: Watched, version: int) -> None:
     change(watched, model={"uri": uri(version)})
+
+
+def ask_for_container(watched: Watched, version: int) -> None:
+    change(watched, model={"uri": image(version)})
+
+
+def answer_query(watched: Watched, number: float | None) -> None:
+    watched.world.numbers = {} if number is None else {"errors": number}
 
 
 def surge(watched: Watched, policy: dict[str, Any]) -> None:
@@ -130,6 +153,8 @@ ACTS = st.one_of(
     act("passes", passes, count=st.integers(1, 8), tick_seconds=st.sampled_from([0.5, 1.0, 5.0])),
     act("passes", passes, count=st.integers(8, 25), tick_seconds=st.sampled_from([1.0, 5.0])),
     act("ask for", ask_for, version=VERSIONS),
+    act("ask for a container", ask_for_container, version=VERSIONS),
+    act("answer the query", answer_query, number=st.sampled_from([None, 0.0, 1.0])),
     act("pause", change, paused=st.booleans()),
     act("replicas", change, serving=st.integers(2, 5).map(lambda count: {"replicas": count})),
     act("autoscaling", change, serving=st.integers(2, 5).map(lambda most: {"autoscaling": {"maxReplicas": most}})),
@@ -144,7 +169,11 @@ ACTS = st.one_of(
         ),
     ),
     act("demand", demand, pods=st.integers(1, 6)),
-    act("gates", change, gates=st.sampled_from([{}, {"accuracy": {}}, {"accuracy": {"min": 0.5}, "errorRate": {}}])),
+    act(
+        "gates",
+        change,
+        gates=st.sampled_from([{}, {"accuracy": {}}, {"accuracy": {"min": 0.5}, "errorRate": {}}, QUERY]),
+    ),
     act("kill", kill, arm=st.sampled_from(["stable", "candidate"])),
     act("edit the route", edit, weight=st.sampled_from([0, 3, 30, 100])),
     act("delete the route", lambda watched: watched.world.delete_route()),
@@ -184,7 +213,10 @@ def stop_the_faults(watched: Watched) -> None:
     gateway_leads(watched, None)
     world.traffic = Traffic(requests_per_second=400.0)
     world.models = {name: Behaviour(accuracy=1.0) for name in world.models}
-    world.change(a_spec(LAST_VERSION, rollout={"steps": STEPS}))
+    spec = a_spec(LAST_VERSION, rollout={"steps": STEPS})
+    if world.status.stable is not None and world.is_custom(world.stable):
+        spec["gates"] = {}  # those of counts would wait for counts that never come
+    world.change(spec)
 
 
 def run_to_stable(watched: Watched) -> None:

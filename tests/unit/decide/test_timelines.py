@@ -8,6 +8,7 @@ import pytest
 from tests.unit.decide import (  # noqa: F401 — told beside the others
     capacity_stories,
     confirmation_stories,
+    custom_container_stories,
     replicas_stories,
     routing_stories,
     shadow_stories,

@@ -115,6 +115,7 @@ async def test_a_pod_that_is_gone_is_an_answer_with_an_error(metrics: Metrics) -
         pytest.param(seen(phase="Succeeded"), False, id="a pod that has ended"),
         pytest.param(seen(purpose="resolve"), False, id="a pod that resolves a digest"),
         pytest.param(SeenPod(FACTS, None), False, id="a pod without an address"),
+        pytest.param(seen(counts=False), False, id="a container of the user's own"),
     ],
 )
 async def test_who_is_asked(world: Pods, poller: Poller, pod: SeenPod, asked: bool) -> None:
@@ -135,6 +136,11 @@ async def test_the_profile_comes_from_the_first_pod_that_gives_one(world: Pods, 
     }
     pods = [seen(name="cold", ready=False), seen(name="leaving", terminating=True), seen(name="bad"), seen()]
     assert await poller.profile(pods) == (PROFILE.decode(), None)
+
+
+async def test_a_container_of_the_users_own_is_not_asked_for_a_profile(world: Pods, poller: Poller) -> None:
+    text, error = await poller.profile([seen(counts=False)])
+    assert (text, error) == (None, "no pod of the stable revision is ready")
 
 
 async def test_why_there_is_no_profile(world: Pods, poller: Poller) -> None:

@@ -77,6 +77,15 @@ async def test_each_revision_is_asked_once():
     assert sorted(teller.asked) == ["m-1", "m-1", "m-1", "m-2", "m-2"], "another deployment and another bundle"
 
 
+async def test_a_container_of_the_users_own_has_none_to_tell_and_nothing_is_said_of_it(
+    caplog: pytest.LogCaptureFixture,
+):
+    teller = Teller(**{"m-1": "it cannot be reached"})
+    own = replace(PODS[0], facts=replace(PODS[0].facts, counts=False))
+    assert await Profiles(teller, Clock()).of("uid", {"m-1": None}, (own,), ()) == {}  # type: ignore[arg-type]
+    assert (teller.asked, caplog.messages) == ([], [])
+
+
 async def test_what_cannot_be_read_is_told_and_asked_again_a_little_later(caplog: pytest.LogCaptureFixture):
     teller, clock = Teller(**{"m-1": "it answered 503"}), Clock()
     profiles = Profiles(teller, clock)  # type: ignore[arg-type]

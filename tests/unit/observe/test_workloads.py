@@ -95,6 +95,17 @@ def test_the_facts_of_a_pod(status: dict[str, Any], facts: dict[str, Any]) -> No
     assert (seen.facts.revision, seen.facts.purpose, seen.facts.created_at) == ("m-1", "serve", 10.0)
 
 
+@pytest.mark.parametrize(("server", "counts"), [(None, True), ("custom", False), ("another", True)])
+def test_a_container_of_the_users_own_counts_nothing(server: str | None, counts: bool) -> None:
+    marks = {
+        "serin.dev/purpose": "serve",
+        "serin.dev/revision": "m-1",
+        **({"serin.dev/server": server} if server else {}),
+    }
+    (seen,) = pods_of([pod(labels=marks)], "uid")
+    assert seen.facts.counts is counts
+
+
 def test_a_pod_under_deletion_is_terminating() -> None:
     item = pod(podIP="10.0.0.7")
     item["metadata"]["deletionTimestamp"] = "1970-01-01T00:00:20Z"

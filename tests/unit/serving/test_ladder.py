@@ -248,6 +248,16 @@ def test_a_compiled_model_answers_and_refuses_as_the_model_does(
     assert all(mine == theirs or tie for mine, theirs, tie in zip(answers.values, expected.values, tied, strict=True))
 
 
+def test_a_compiled_model_refuses_numbers_that_overflow_inside_it(
+    cases: dict[str, Case], both: dict[str, tuple[Any, Any]]
+) -> None:
+    rows = cases["wine"].rows[:2].copy()
+    rows[1, 0] = 1.5e308
+    with pytest.raises(RequestError, match="a probability leaves the range of numbers") as caught:
+        both["wine"][0].answer(rows)
+    assert caught.value.status == 400
+
+
 @given(hnp.arrays(np.float64, (3, 2), elements=st.floats(-1e300, 1e300)))
 def test_numbers_that_are_taken_reach_the_graph_as_they_are(rows: Any) -> None:
     from serin_contract.bundle import Column

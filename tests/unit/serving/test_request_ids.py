@@ -38,6 +38,12 @@ def test_a_callers_id_comes_back_with_any_answer(server: Running, request_id: st
         assert reply.headers["x-request-id"] == request_id
 
 
+@pytest.mark.parametrize("path", ["/v2", "/openapi.json", "/docs"])
+def test_an_answer_that_is_made_once_has_no_other_callers_id(server: Running, path: str) -> None:
+    assert server.call("GET", path, x_request_id="first").headers["x-request-id"] == "first"
+    assert "x-request-id" not in server.call("GET", path).headers
+
+
 def test_a_good_answer_without_an_id_of_its_caller_has_none(server: Running) -> None:
     assert "x-request-id" not in server.infer(server.case.rows[:1]).headers
 

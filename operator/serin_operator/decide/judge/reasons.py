@@ -72,6 +72,8 @@ class GateReason(StrEnum):
     """NoData: the candidate's pods bin on another profile than that of the present stable."""
     StatsUnreadable = "StatsUnreadable"
     """Error: no serving pod of an arm answered when it was asked for its stats."""
+    NotCounted = "NotCounted"
+    """NoData: an arm is a container of the user's own, which counts nothing that this gate could read."""
     NotBreached = "NotBreached"
     """Pass, in a watch: no window shows a loss beyond the limit."""
     WorseThanProven = "WorseThanProven"
