@@ -275,8 +275,8 @@ REASONS: dict[GateReason, Paragraph] = {
         "Check the Secret that `model.credentials` names, and what it may read.",
     ),
     GateReason.SourceUnavailable: Paragraph(
-        "The bundle's place did not answer in time, or not to the end. Nobody is blamed for that.",
-        "Wait: it is asked again. Look at the store if it stays so.",
+        "The bundle's place did not answer in time, or not to the end.",
+        "Wait, since it is asked again, and look at the store if it stays so.",
     ),
 }
 

@@ -21,7 +21,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Ready, or not known."""
-        self._answer(200 if self.path.endswith("/ready") else 404, {})
+        self._answer(200 if self.path.endswith("/ready") else 404, HEADERS)
 
     def do_POST(self) -> None:
         """Whatever is asked, the answer is the same."""
