@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -110,3 +112,13 @@ def _case(out: Path, *, swapped: bool = False) -> Case:
     digest = bundles.wine(out, swapped=swapped)
     data = load_wine()
     return Case(name=DEPLOYMENT, path=out, digest=digest, model=None, rows=data.data, labels=data.target)
+
+
+@pytest.fixture
+def process_as_it_was() -> Iterator[None]:
+    """The entry point sets up signals and logging for a process of its own; this one is pytest's."""
+    on_term, root = signal.getsignal(signal.SIGTERM), logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    signal.signal(signal.SIGTERM, on_term)
+    root.handlers[:], root.level = handlers, level

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,14 +26,7 @@ from serin_serving.settings import ENV_TERMINATION_LOG
 RANGES = ("127.0.0.0/8",)
 
 
-@pytest.fixture(autouse=True)
-def process_as_it_was() -> Iterator[None]:
-    """The entry point sets up signals and logging for a process of its own; this one is pytest's."""
-    on_term, root = signal.getsignal(signal.SIGTERM), logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    signal.signal(signal.SIGTERM, on_term)
-    root.handlers[:], root.level = handlers, level
+pytestmark = pytest.mark.usefixtures("process_as_it_was")
 
 
 @pytest.fixture

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,14 +28,7 @@ CAUGHT_BY_RESOLVE = (
 """What the one-shot pod sees without loading the model."""
 
 
-@pytest.fixture(autouse=True)
-def process_as_it_was() -> Iterator[None]:
-    """The entry point sets up signals and logging for a process of its own; this one is pytest's."""
-    on_term, root = signal.getsignal(signal.SIGTERM), logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    signal.signal(signal.SIGTERM, on_term)
-    root.handlers[:], root.level = handlers, level
+pytestmark = pytest.mark.usefixtures("process_as_it_was")
 
 
 class Pod:

@@ -108,6 +108,15 @@ class GateStatus(ApiModel):
     since: Annotated[Timestamp | None, Field(description="When this verdict was first given.")] = None
 
 
+ServedRuntime = Annotated[
+    Runtime | None,
+    Field(description="What runs its model: onnx where every pod serves the compiled one, else what reads its file."),
+]
+RuntimeReason = Annotated[
+    str | None, Field(max_length=1024, description="Why the compiled model is not served, where it is not.")
+]
+
+
 class StableStatus(ApiModel):
     """The revision that is trusted."""
 
@@ -115,13 +124,8 @@ class StableStatus(ApiModel):
     digest: Annotated[str | None, Field(max_length=71, description="Digest of its bundle.")] = None
     weight: Annotated[int | None, Field(description="Percent of requests that it answers.")] = None
     ready_replicas: Annotated[int | None, Field(description="Its pods that are ready.")] = None
-    runtime: Annotated[
-        Runtime | None,
-        Field(description="What runs its model: onnx where every pod serves the compiled one, else skops."),
-    ] = None
-    runtime_reason: Annotated[
-        str | None, Field(max_length=1024, description="Why the compiled model is not served, where it is not.")
-    ] = None
+    runtime: ServedRuntime = None
+    runtime_reason: RuntimeReason = None
 
 
 Confirmation = Literal["Confirmed", "NotYet", "CannotTell", "Wrong"]
@@ -161,13 +165,8 @@ class CandidateStatus(ApiModel):
     digest: Annotated[str | None, Field(max_length=71, description="Digest of its bundle.")] = None
     weight: Annotated[int, Field(description="Percent of requests that it may answer in this step.")] = 0
     ready_replicas: Annotated[int | None, Field(description="Its pods that are ready.")] = None
-    runtime: Annotated[
-        Runtime | None,
-        Field(description="What runs its model: onnx where every pod serves the compiled one, else skops."),
-    ] = None
-    runtime_reason: Annotated[
-        str | None, Field(max_length=1024, description="Why the compiled model is not served, where it is not.")
-    ] = None
+    runtime: ServedRuntime = None
+    runtime_reason: RuntimeReason = None
     step: Annotated[
         int, Field(description="Index of the step; -1 before the first, the number of steps while promoting.")
     ] = -1
