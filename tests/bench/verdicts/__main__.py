@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import multiprocessing
 import sys
 import time
@@ -12,7 +13,8 @@ from pathlib import Path
 
 from tests.bench.simulate_rollouts import RUNS, SEEDS
 from tests.bench.verdicts.cases import BY_NAME, CASES
-from tests.bench.verdicts.series import NAIVE_RUNS, NaiveRow, Row, broken, naive_rows, rows_of
+from tests.bench.verdicts.kept import CACHE, Kept
+from tests.bench.verdicts.series import NAIVE_RUNS, NaiveRow, Row, broken, jobs_of, make, naive_rows, rows_of
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,12 +28,11 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.flush()
 
     naive = list(naive_rows(names, options.seeds[0], options.naive_runs, options.processes))
-    rows: list[Row] = []
-    for row in rows_of(names, options.seeds, options.runs, options.processes, tuple(options.gates), report):
-        rows.append(row)
-        report(f"done: {json.dumps(asdict(row), ensure_ascii=False)}")
-        if options.out:
-            _write(options.out, rows, naive)
+    jobs, kept = jobs_of(names, options.seeds, options.runs, tuple(options.gates)), Kept(options.kept)
+    make(jobs, kept, options.processes, options.seconds, report)
+    rows = rows_of(jobs, kept)
+    if options.out:
+        _write(options.out, rows, naive)
     failures = [text for text in map(broken, rows) if text is not None]
     print(table(rows, naive))
     print(f"\n{sum(row.runs for row in rows)} roll-outs in {time.monotonic() - begun:.0f} s")
@@ -88,6 +89,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--cases", nargs="*", choices=list(BY_NAME), metavar="CASE", help="names; all by default")
     parser.add_argument("--gates", nargs="*", default=[], help="only these gates judge; all of the case by default")
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
+    parser.add_argument("--seconds", type=float, default=math.inf, help="stop then; the table is of what was made")
+    parser.add_argument("--kept", type=Path, default=CACHE, help="where roll-outs are kept, to be gone on with")
     parser.add_argument("--out", type=Path, help="keep the rows in this file as JSON")
     return parser.parse_args(arguments)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -15,10 +16,14 @@ from tests.bench.simulate_rollouts import (
     upper_bound,
 )
 from tests.bench.verdicts.cases import BY_NAME, Case
+from tests.bench.verdicts.kept import Kept, Place
 from tests.bench.verdicts.naive import Naive
 from tests.bench.verdicts.rollouts import Outcome, roll_out
 
 NAIVE_RUNS = 200
+RUNS_IN_TURN = 20
+SEED_APART = 1_000_003
+"""Between the first roll-outs of two seeds that follow each other: more than any series has."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,11 @@ class Job:
     seed: int
     gates: tuple[str, ...]
     """Which of the case's gates judge; empty for all."""
+
+    @property
+    def place(self) -> Place:
+        """By which its outcome is kept."""
+        return self.case, self.seed, self.gates
 
 
 @dataclass(frozen=True)
@@ -67,9 +77,9 @@ def chosen(job: Job) -> Case:
     return replace(case, gates={name: gate for name, gate in case.gates.items() if name in job.gates})
 
 
-def one(job: Job) -> Outcome:
+def one(job: Job) -> tuple[Job, Outcome]:
     """The roll-out of a job."""
-    return roll_out(chosen(job), job.seed)
+    return job, roll_out(chosen(job), job.seed)
 
 
 def one_naive(job: Job) -> tuple[float | None, float | None]:
@@ -95,34 +105,47 @@ def summed(case: str, seed: int, outcomes: Iterable[Outcome]) -> Row:
     )
 
 
-def rows_of(
-    cases: Iterable[str],
-    seeds: Iterable[int],
-    runs: int,
-    processes: int,
-    gates: tuple[str, ...],
-    report: Callable[[str], None],
-) -> Iterator[Row]:
-    """Row after row; `report` is told how far it is."""
-    names = list(cases)
+def jobs_of(cases: Iterable[str], seeds: Iterable[int], runs: int, gates: tuple[str, ...]) -> list[Job]:
+    """All roll-outs of a series, a few of each case and seed in turn: one that is ended early has some of all."""
+    places = [(seed, name) for seed in seeds for name in cases]
+    blocks = range(0, runs, RUNS_IN_TURN)
+    return [
+        Job(name, seed * SEED_APART + run, gates)
+        for begin in blocks
+        for seed, name in places
+        for run in range(begin, min(begin + RUNS_IN_TURN, runs))
+    ]
+
+
+def make(jobs: list[Job], kept: Kept, processes: int, seconds: float, report: Callable[[str], None]) -> None:
+    """Make the roll-outs that were not made yet, until they are all there or the time is over."""
+    missing = [job for job in jobs if kept.get(job.place) is None]
+    report(f"{len(jobs) - len(missing)} of {len(jobs)} roll-outs were made before")
+    ends, back = time.monotonic() + seconds, 0
     with multiprocessing.Pool(processes) as pool:
-        for seed in seeds:
-            for name in names:
-                jobs = [Job(name, seed * 1_000_003 + run, gates) for run in range(runs)]
-                outcomes = []
-                for outcome in pool.imap_unordered(one, jobs, chunksize=5):
-                    outcomes.append(outcome)
-                    if len(outcomes) % 50 == 0:
-                        back = sum(done.ending == "RolledBack" for done in outcomes)
-                        report(f"{name}, seed {seed}: {len(outcomes)} of {runs}, {back} rolled back")
-                yield summed(name, seed, outcomes)
+        for count, (job, outcome) in enumerate(pool.imap_unordered(one, missing, chunksize=5), start=1):
+            kept.keep(job.place, outcome)
+            back += outcome.ending == "RolledBack"
+            if count % 50 == 0:
+                report(f"{count} of {len(missing)}, {back} rolled back; now {job.case}, seed {job.seed // SEED_APART}")
+            if time.monotonic() > ends:
+                return
+
+
+def rows_of(jobs: list[Job], kept: Kept) -> list[Row]:
+    """A row for each case and seed, of the roll-outs that were made."""
+    made: dict[tuple[str, int], list[Outcome]] = {}
+    for job in jobs:
+        if (outcome := kept.get(job.place)) is not None:
+            made.setdefault((job.case, job.seed // SEED_APART), []).append(outcome)
+    return [summed(case, seed, outcomes) for (case, seed), outcomes in made.items()]
 
 
 def naive_rows(cases: Iterable[str], seed: int, runs: int, processes: int) -> Iterator[NaiveRow]:
     """The same traffic before the two common gates."""
     with multiprocessing.Pool(processes) as pool:
         for name in cases:
-            jobs = [Job(name, seed * 1_000_003 + run, ()) for run in range(runs)]
+            jobs = [Job(name, seed * SEED_APART + run, ()) for run in range(runs)]
             stops = pool.map(one_naive, jobs, chunksize=5)
             windowed = [rows for rows, _ in stops if rows is not None]
             cumulative = [rows for _, rows in stops if rows is not None]

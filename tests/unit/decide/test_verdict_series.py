@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.bench.verdicts.cases import BY_NAME, CASES, Case, a_model
+from tests.bench.verdicts.kept import Kept
 from tests.bench.verdicts.naive import Naive, psi
 from tests.bench.verdicts.rollouts import Outcome, restart, roll_out
-from tests.bench.verdicts.series import broken, summed
+from tests.bench.verdicts.series import SEED_APART, broken, jobs_of, rows_of, summed
 from tests.support.counting import Slots, label_sums
 from tests.support.rows import Counter, Drawn, Rows, a_profile, draw
 from tests.support.rows_world import a_served_rows_world
@@ -50,6 +52,25 @@ def test_a_long_series_keeps_the_bound_itself_and_a_short_one_may_have_bad_luck(
     back = [Outcome("RolledBack", "accuracy", rows, rows, 30)] * rolled_back
     rest = [Outcome("Held", "", 5400.0, 5400.0, 120)] * (runs - rolled_back)
     assert (broken(summed(name, 1, back + rest)) is not None) is is_broken
+
+
+def test_a_series_that_was_ended_goes_on_with_what_it_had(tmp_path: Path) -> None:
+    first, second = jobs_of(["identical"], [5], 2, ())
+    Kept(tmp_path).keep(first.place, Outcome("Held", "", 5400.0, 5000.0, 120))
+    with next(tmp_path.iterdir()).open("a") as file:
+        file.write('["identical", 5000016, [], {"ending": "Pro')
+    again = Kept(tmp_path)
+    assert (again.get(first.place), again.get(second.place)) == (Outcome("Held", "", 5400.0, 5000.0, 120), None)
+    again.keep(second.place, Outcome("Promoted", "", 5400.0, 5000.0, 120))
+    assert [(row.runs, row.promoted) for row in rows_of([first, second], Kept(tmp_path))] == [(2, 1)]
+
+
+def test_a_series_takes_a_few_of_each_case_and_seed_in_turn() -> None:
+    jobs = jobs_of(["identical", "batches"], [5, 7], 25, ())
+    assert len(set(jobs)) == 100
+    assert {(job.case, job.seed // SEED_APART) for job in jobs[:80]} == {
+        (case, seed) for case in ("identical", "batches") for seed in (5, 7)
+    }
 
 
 def test_rows_of_one_request_are_alike_and_weigh_one_together() -> None:
