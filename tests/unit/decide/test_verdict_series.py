@@ -58,7 +58,7 @@ def test_a_series_that_was_ended_goes_on_with_what_it_had(tmp_path: Path) -> Non
     first, second = jobs_of(["identical"], [5], 2, ())
     Kept(tmp_path).keep(first.place, Outcome("Held", "", 5400.0, 5000.0, 120))
     with next(tmp_path.iterdir()).open("a") as file:
-        file.write('["identical", 5000016, [], {"ending": "Pro')
+        file.write('\n["identical", 5000016, [], {"ending": "Pro')
     again = Kept(tmp_path)
     assert (again.get(first.place), again.get(second.place)) == (Outcome("Held", "", 5400.0, 5000.0, 120), None)
     again.keep(second.place, Outcome("Promoted", "", 5400.0, 5000.0, 120))
