@@ -23,7 +23,18 @@ from serin_serving.oip import encode_metadata
 from serin_serving.server import Server
 from serin_serving.traces import Span, Tracer
 from serin_serving.visits import Visit
-from serin_serving.wire import Answer, BodyReader, GoneError, Headers, Receive, Scope, Send, failure, send_answer
+from serin_serving.wire import (
+    Answer,
+    BodyReader,
+    Common,
+    GoneError,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    failure,
+    send_answer,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -49,8 +60,9 @@ class App:
     def __init__(self, server: Server, routes: dict[str, dict[str, Route]]) -> None:
         self._server = server
         self._routes = routes
-        self._common: Headers = [(http.REVISION_HEADER.encode(), server.revision.encode())]
-        self._common_closing: Headers = [*self._common, (b"connection", b"close")]
+        revision = (http.REVISION_HEADER.encode(), server.revision.encode())
+        self._common = Common([revision])
+        self._common_closing = Common([revision, (b"connection", b"close")])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""

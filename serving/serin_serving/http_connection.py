@@ -6,7 +6,6 @@ uvicorn itself bounds neither a request's head nor the time that a caller takes 
 from __future__ import annotations
 
 import functools
-import re
 import urllib.parse
 from asyncio import AbstractEventLoop, BaseTransport, Event
 from typing import Any, cast
@@ -17,8 +16,9 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from serin_serving.headers import EXPECT, keep, sorted_out
 from serin_serving.patience import Deadlines, Patience
-from serin_serving.wire import EXCHANGE, Headers
+from serin_serving.wire import EXCHANGE, Answer, Common, Headers, header_line
 
 HEAD_BYTES_MAX = 64 * 1024
 """Of a request's line and headers, and of the trailers after its body."""
@@ -27,7 +27,6 @@ CONNECTIONS_MAX = 4096
 _FRAMING = 16
 """Bytes of framing that each byte of a chunked body may have: 1 in a chunk of its own takes 6."""
 _URL_BYTES_KEPT = 256
-_CONTROL = re.compile(b"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class HttpConnection(HttpToolsProtocol):
@@ -48,8 +47,10 @@ class HttpConnection(HttpToolsProtocol):
         self._connections_max = connections_max
         self._received = 0
         """Bytes of the request that is being read."""
+        self._piece_bytes = 0
+        """Of what came last, which may hold several requests."""
         self._head_begun = False
-        self._head_bytes = 0
+        self._trailer_bytes = 0
         self._body_bytes = 0
         self._is_refused = False
 
@@ -73,39 +74,42 @@ class HttpConnection(HttpToolsProtocol):
         if self._is_refused:
             return
         self.deadlines.idle_since = None
-        self._received += len(data)
+        self._piece_bytes = len(data)
+        self._received += self._piece_bytes
         super().data_received(data)
         if self._received > HEAD_BYTES_MAX + _FRAMING * self._body_bytes:
             self._refuse_head()
+        if self._head_begun:
+            self._check_head()
 
     def on_message_begin(self) -> None:
         """Called by the parser."""
         super().on_message_begin()
-        self._body_bytes = self._head_bytes = 0
+        self._body_bytes = self._trailer_bytes = 0
         self._head_begun = True
         self.deadlines.head_since = self.loop.time()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by the parser."""
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self.expect_100_continue = True
-        self.headers.append((name, value))
-        self._head_bytes += len(name) + len(value)
-        if self._head_bytes > HEAD_BYTES_MAX:
+        if self._head_begun:
+            self.headers.append((name.lower(), value))
+            return
+        # A trailer after the body; nobody asks for one.
+        self._trailer_bytes += len(name) + len(value)
+        if self._trailer_bytes > HEAD_BYTES_MAX:
             self._refuse_head()
-        elif len(self.headers) > HEADERS_MAX:
-            self._refuse(431, f"a request has at most {HEADERS_MAX} headers")
 
     def on_headers_complete(self) -> None:
         """Called by the parser: make the request and begin to answer it."""
         self.deadlines.head_since = None
         self._head_begun = False
-        if len(self.url) > HEAD_BYTES_MAX:
-            self._refuse_head()
+        self._check_head()
         if self._is_refused:
             return
         parser, scope = self.parser, self.scope
+        found = sorted_out(self.headers)
+        keep(cast(dict[str, Any], scope), found)
+        waits = EXPECT in found and any(value.lower() == b"100-continue" for value in found[EXPECT])
         version = parser.get_http_version()
         scope["method"] = parser.get_method().decode("ascii")
         scope["http_version"] = version
@@ -121,7 +125,7 @@ class HttpConnection(HttpToolsProtocol):
             access_log=False,
             default_headers=self.server_state.default_headers,
             message_event=Event(),
-            expect_100_continue=self.expect_100_continue,
+            expect_100_continue=waits,
             keep_alive=version != "1.0" and parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
@@ -132,6 +136,15 @@ class HttpConnection(HttpToolsProtocol):
             # Requests that come before the answer to the last one wait for it.
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))
+
+    def _check_head(self) -> None:
+        # What has come bounds the head: only where that is too much need it be told how much is the head's.
+        if max(self._received, self._piece_bytes) > HEAD_BYTES_MAX:
+            head_bytes = sum(len(name) + len(value) for name, value in self.headers)
+            if max(head_bytes, len(self.url)) > HEAD_BYTES_MAX:
+                self._refuse_head()
+        if len(self.headers) > HEADERS_MAX:
+            self._refuse(431, f"a request has at most {HEADERS_MAX} headers")
 
     def on_body(self, body: bytes) -> None:
         """Called by the parser."""
@@ -226,23 +239,21 @@ class _Cycle(RequestResponseCycle):
         self.flow.resume_reading()
         return body
 
-    def answer_at_once(self, status: int, headers: Headers, body: bytes) -> bool:
+    def answer_at_once(self, answer: Answer, common: Common) -> bool:
         """Write a whole answer; False where `send` has to be asked, which can wait until the caller reads."""
         if self.flow.write_paused or self.response_started or self.scope["method"] == "HEAD":
             return False
         if self.disconnected:
             return True
-        closes = False
-        parts = [STATUS_LINE[status]]
-        for name, value in (*self.default_headers, *headers):
-            closes = closes or name == b"connection"
-            parts += (name, b": ", value, b"\r\n")
-        if _CONTROL.search(b"".join([value for _, value in headers])):
-            raise RuntimeError("a header's value holds a control character")
-        if not closes and not self.keep_alive:
-            closes = True
+        parts = [STATUS_LINE[answer.status], _default_lines(self.default_headers), common.lines]
+        for name, value in answer.headers:
+            parts.append(header_line(name, value))
+        if answer.has_content:
+            parts.append(b"content-type: %b\r\ncontent-length: %d\r\n" % (answer.content_type, len(answer.body)))
+        closes = common.closes or not self.keep_alive
+        if closes and not common.closes:
             parts.append(b"connection: close\r\n")
-        parts += (b"\r\n", body)
+        parts += (b"\r\n", answer.body)
         # The scope leads to this cycle: kept, it would be garbage that only the collector finds.
         self.scope.pop(EXCHANGE, None)  # type: ignore[misc]
         self.response_started = self.response_complete = True
@@ -254,6 +265,22 @@ class _Cycle(RequestResponseCycle):
             self.transport.close()
         self.on_response()
         return True
+
+
+class _DefaultLines:
+    """The headers that uvicorn adds, as they are written: it makes their list anew each second, for the date."""
+
+    def __init__(self) -> None:
+        self._headers: Headers = []
+        self._lines = b""
+
+    def __call__(self, headers: Headers) -> bytes:
+        if headers is not self._headers:
+            self._headers, self._lines = headers, b"".join(header_line(name, value) for name, value in headers)
+        return self._lines
+
+
+_default_lines = _DefaultLines()
 
 
 def _split(url: bytes) -> tuple[str, bytes, bytes]:

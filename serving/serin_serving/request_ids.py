@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 import secrets
 
-from serin_contract import http
+from serin_serving.headers import REQUEST_ID, named
 from serin_serving.wire import Scope
 
 REQUEST_ID_CHARS_MAX = 128
 
-_HEADER = http.REQUEST_ID_HEADER.encode()
 _MADE = "serin.request_id"
 _fit = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}\Z")
 
@@ -37,15 +36,10 @@ def header(scope: Scope, status: int) -> tuple[bytes, bytes] | None:
     """The header of an answer with that status; None where it has none."""
     request_id = _sent(scope)
     if request_id:
-        return _HEADER, request_id
-    return (_HEADER, made(scope).encode()) if status >= 400 else None
+        return REQUEST_ID, request_id
+    return (REQUEST_ID, made(scope).encode()) if status >= 400 else None
 
 
 def _sent(scope: Scope) -> bytes:
-    found = b""
-    for name, value in scope["headers"]:
-        if name == _HEADER:
-            if found or not _fit.match(value):
-                return b""
-            found = value
-    return found
+    sent = named(scope).get(REQUEST_ID)
+    return sent[0] if sent is not None and len(sent) == 1 and _fit.match(sent[0]) else b""

@@ -5,23 +5,20 @@ from __future__ import annotations
 from serin_contract import http, ids
 from serin_serving import oip_binary
 from serin_serving.errors import RequestError
+from serin_serving.headers import CONTENT_ENCODING, JSON_LENGTH, named
 from serin_serving.predict import decode_predict, encode_predict
 from serin_serving.server import Server
 from serin_serving.visits import Visit
 from serin_serving.wire import Answer, Headers, Scope
 
-_JSON_LENGTH = http.JSON_LENGTH_HEADER.encode()
 _PREDICTION_ID = http.PREDICTION_ID_HEADER.encode()
 _OCTETS = b"application/octet-stream"
 
 
 def is_plain(scope: Scope, body: bytes) -> bool:
     """Whether a request for inference is JSON that asks for JSON, as nearly all are."""
-    # A loop, since it is quicker than a generator and every request comes by here.
-    for name, _ in scope["headers"]:
-        if name == _JSON_LENGTH or name == b"content-encoding":
-            return False
-    return b'"binary_data' not in body
+    found = named(scope)
+    return JSON_LENGTH not in found and CONTENT_ENCODING not in found and b'"binary_data' not in body
 
 
 async def infer_binary(server: Server, scope: Scope, visit: Visit, body: bytes) -> Answer:
@@ -31,7 +28,7 @@ async def infer_binary(server: Server, scope: Scope, visit: Visit, body: bytes) 
         RequestError: it cannot be answered.
     """
     check_encoding(scope)
-    lengths = [value for name, value in scope["headers"] if name == _JSON_LENGTH]
+    lengths = named(scope).get(JSON_LENGTH, [])
     if len(lengths) > 1:
         raise RequestError(400, "`Inference-Header-Content-Length` comes twice")
     length = oip_binary.json_length(lengths[0] if lengths else None, len(body))
@@ -43,7 +40,7 @@ async def infer_binary(server: Server, scope: Scope, visit: Visit, body: bytes) 
     headers = _id_headers(prediction_id)
     if header_length is None:
         return Answer(200, content, headers)
-    headers.append((_JSON_LENGTH, str(header_length).encode()))
+    headers.append((JSON_LENGTH, str(header_length).encode()))
     return Answer(200, content, headers, _OCTETS)
 
 
@@ -66,7 +63,7 @@ def check_encoding(scope: Scope) -> None:
     Raises:
         RequestError: it has an encoding (415).
     """
-    if any(name == b"content-encoding" and value.lower() != b"identity" for name, value in scope["headers"]):
+    if any(value.lower() != b"identity" for value in named(scope).get(CONTENT_ENCODING, [])):
         raise RequestError(415, "this server takes bodies without a Content-Encoding only")
 
 

@@ -13,13 +13,14 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from serin_contract import callers, http
+from serin_contract import callers
 from serin_contract.callers import Caller, Stickiness
 from serin_contract.keys import KeyRing
 from serin_contract.stats import COHORTS_KEPT
 from serin_serving.announced import Announcements
 from serin_serving.connections import Connection, connection_of
 from serin_serving.counts import DROPPED_KEPT, valid_cohort
+from serin_serving.headers import COHORT, COOKIE, STICKINESS, named
 from serin_serving.wire import Scope
 
 CALLERS_REMEMBERED = 1_000_000
@@ -27,8 +28,7 @@ CALLERS_REMEMBERED = 1_000_000
 COOKIE_BYTES_MAX = 16 * 1024
 """Of a request's Cookie headers, together; longer ones are not looked at."""
 
-_COHORT = http.COHORT_HEADER.encode()
-_STICKINESS = http.STICKINESS_HEADER.encode()
+_NONE: list[bytes] = []
 
 _log = logging.getLogger(__name__)
 
@@ -134,21 +134,13 @@ class Visits:
             pinned: whether the caller names the revision that is to answer. Then no split chose it, and the request
                 counts in no cohort.
         """
-        cohorts: list[bytes] = []
-        stickinesses: list[bytes] = []
-        cookies: list[bytes] = []
-        for name, value in scope["headers"]:
-            if name == _COHORT:
-                cohorts.append(value)
-            elif name == _STICKINESS:
-                stickinesses.append(value)
-            elif name == b"cookie":
-                cookies.append(value)
-        cohort = "" if pinned else self._announcements.cohort_of(valid_cohort(cohorts))
+        found = named(scope)
+        cohort = "" if pinned else self._announcements.cohort_of(valid_cohort(found.get(COHORT, _NONE)))
         visit = Visit(time.perf_counter(), cohort, connection_of(scope["state"]))
-        stickiness = _stickiness_of(stickinesses)
-        if stickiness is not None:
-            self._tell_apart(visit, stickiness, cookies, ring)
+        if STICKINESS in found:
+            stickiness = _stickiness_of(found[STICKINESS])
+            if stickiness is not None:
+                self._tell_apart(visit, stickiness, found.get(COOKIE, _NONE), ring)
         self.in_flight += 1
         return visit
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ Headers = list[tuple[bytes, bytes]]
 JSON = b"application/json"
 EXCHANGE = "serin.exchange"
 """Key of a scope under which the connection may offer an AtOnce, which saves messages."""
+_CONTROL = re.compile(b"[\x00-\x08\x0a-\x1f\x7f]")
 BODY_BYTES_MAX = 16 * 1024 * 1024
 BODIES_BYTES_MAX = 128 * 1024 * 1024
 BODY_SECONDS_MAX = 20.0
@@ -31,7 +33,7 @@ class AtOnce(Protocol):
     def body_at_once(self) -> bytes | None:
         """The body where all of it has come."""
 
-    def answer_at_once(self, status: int, headers: Headers, body: bytes) -> bool:
+    def answer_at_once(self, answer: Answer, common: Common) -> bool:
         """Whether the answer was taken."""
 
 
@@ -52,6 +54,11 @@ class Answer:
         self.malformed: MalformedReason = "other"
         """Why an inference request was refused; what it says of any other answer means nothing."""
 
+    @property
+    def has_content(self) -> bool:
+        """Not with 204, which may not even name a length of 0 (RFC 9110 §8.6)."""
+        return self.status != 204
+
 
 def failure(status: int, sentence: str, headers: Headers | None = None) -> Answer:
     """An error in the form of the Open Inference Protocol."""
@@ -60,16 +67,37 @@ def failure(status: int, sentence: str, headers: Headers | None = None) -> Answe
     return Answer(status, orjson.dumps({"error": sentence}), headers)
 
 
-async def send_answer(scope: Scope, send: Send, answer: Answer, common: Headers) -> None:
+class Common:
+    """The headers that all answers have in common, for ASGI and as they are written."""
+
+    __slots__ = ("closes", "headers", "lines")
+
+    def __init__(self, headers: Headers) -> None:
+        self.headers = headers
+        self.lines = b"".join(header_line(name, value) for name, value in headers)
+        self.closes = any(name == b"connection" for name, _ in headers)
+
+
+def header_line(name: bytes, value: bytes) -> bytes:
+    """One header as HTTP/1 has it.
+
+    Raises:
+        RuntimeError: its value would be read as something else (RFC 9110 §5.5).
+    """
+    if _CONTROL.search(value):
+        raise RuntimeError("a header's value holds a control character")
+    return b"%b: %b\r\n" % (name, value)
+
+
+async def send_answer(scope: Scope, send: Send, answer: Answer, common: Common) -> None:
     """Send the answer with the headers that all have in common."""
-    # An answer 204 has no content, and may not even name a length of 0 (RFC 9110 §8.6).
-    content: Headers = []
-    if answer.status != 204:
-        content = [(b"content-type", answer.content_type), (b"content-length", str(len(answer.body)).encode())]
-    headers = [*content, *common, *answer.headers]
     at_once: AtOnce | None = scope.get(EXCHANGE)
-    if at_once is not None and at_once.answer_at_once(answer.status, headers, answer.body):
+    if at_once is not None and at_once.answer_at_once(answer, common):
         return
+    content: Headers = []
+    if answer.has_content:
+        content = [(b"content-type", answer.content_type), (b"content-length", str(len(answer.body)).encode())]
+    headers = [*content, *common.headers, *answer.headers]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
 

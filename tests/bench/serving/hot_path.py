@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import cProfile
+import gc
 import os
 import pickle
 import pstats
@@ -116,6 +117,15 @@ class Load:
         return (time.process_time() - begun) / made * 1e6
 
 
+def settle() -> None:
+    """Do with the collector of garbage what the server does once it has loaded."""
+    from serin_serving.main import COLLECTED_EACH
+
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECTED_EACH)
+
+
 async def work(model: Served, rows: int) -> None:
     """Measure whenever a line on the standard input asks for it, with the number of connections."""
     loads: dict[int, Load] = {}
@@ -124,6 +134,7 @@ async def work(model: Served, rows: int) -> None:
         if connections not in loads:
             loads[connections] = Load(model, rows, connections)
             await loads[connections].microseconds(ROUND_SECONDS)
+            settle()
         print(await loads[connections].microseconds(ROUND_SECONDS), flush=True)
 
 
@@ -174,6 +185,7 @@ async def profile(model: Served, wishes: argparse.Namespace) -> None:
     for connections in wishes.connections:
         load = Load(model, wishes.rows, connections)
         await load.microseconds(ROUND_SECONDS)
+        settle()
         profiler = cProfile.Profile()
         profiler.enable()
         await load.microseconds(8 * ROUND_SECONDS)

@@ -14,7 +14,7 @@ import uvicorn
 from serin_serving import drain
 from serin_serving.http_connection import HEAD_BYTES_MAX, HEADERS_MAX, bounded
 from serin_serving.patience import Patience
-from serin_serving.wire import Answer, BodyReader, GoneError, send_answer
+from serin_serving.wire import Answer, BodyReader, Common, GoneError, send_answer
 
 DEADLINE_SECONDS = 20
 SOON = 0.05
@@ -40,7 +40,7 @@ class Echo:
             return
         headers = [(b"x-bad", b"a\r\nb: c")] if scope["path"] == "/bad" else []
         much = b"x" * ANSWER_BYTES if scope["path"] == "/much" else body
-        await send_answer(scope, send, Answer(200, much, headers), [])
+        await send_answer(scope, send, Answer(200, much, headers), Common([]))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from serin_serving.errors import RequestError
-from serin_serving.wire import EXCHANGE, Answer, BodyReader, GoneError, failure, send_answer
+from serin_serving.wire import EXCHANGE, Answer, BodyReader, Common, GoneError, failure, send_answer
 
 
 def scope(declared: int | None = None) -> dict[str, Any]:
@@ -71,9 +71,9 @@ class Whole:
     def body_at_once(self) -> bytes | None:
         return self._body
 
-    def answer_at_once(self, status: int, _headers: Any, body: bytes) -> bool:
+    def answer_at_once(self, answer: Answer, _common: Common) -> bool:
         if self._takes:
-            self.taken.append((status, body))
+            self.taken.append((answer.status, answer.body))
         return self._takes
 
 
@@ -93,6 +93,6 @@ async def test_an_answer_is_sent_in_messages_only_where_it_is_not_taken_at_once(
     async def send(message: Any) -> None:
         messages.append(message["type"])
 
-    await send_answer({**scope(), EXCHANGE: connection}, send, Answer(200, b"{}"), [])
+    await send_answer({**scope(), EXCHANGE: connection}, send, Answer(200, b"{}"), Common([]))
     assert connection.taken == ([(200, b"{}")] if takes else [])
     assert messages == ([] if takes else ["http.response.start", "http.response.body"])
