@@ -19,6 +19,7 @@ from serin_serving.announced import AnnouncementReason
 from serin_serving.connections import connection_of
 from serin_serving.errors import RequestError
 from serin_serving.feedback import encode_receipt
+from serin_serving.headers import named
 from serin_serving.oip import encode_metadata
 from serin_serving.server import Server
 from serin_serving.traces import Span, Tracer
@@ -74,27 +75,35 @@ class App:
     def _closes(self, _scope: Scope) -> bool:
         return self._server.draining
 
-    async def _send(self, scope: Scope, send: Send, answer: Answer) -> None:
+    def dressed(self, scope: Scope, answer: Answer) -> Common:
+        """The headers that the answer has in common with others, once it has those of its request."""
         request_id = request_ids.header(scope, answer.status)
         if request_id is not None:
             answer.headers.append(request_id)
-        # Asked again after the wait: the drain may have begun meanwhile.
-        await send_answer(scope, send, answer, self._common_closing if self._closes(scope) else self._common)
+        # Asked when the answer is there: the drain may have begun meanwhile.
+        return self._common_closing if self._closes(scope) else self._common
+
+    async def _send(self, scope: Scope, send: Send, answer: Answer) -> None:
+        await send_answer(scope, send, answer, self.dressed(scope, answer))
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         try:
             return await self._route(scope)(scope, receive)
-        except RequestError as error:
-            allow = _allow(self._routes.get(scope["path"], {})) if error.status == 405 else None
-            refused = failure(error.status, error.sentence, allow)
-            refused.malformed = error.malformed
-            return refused
         except GoneError:
             raise
-        # A bug in one answer must not take the connection down; it is logged without the caller's values.
-        except Exception:  # noqa: BLE001
-            _log.exception("a request failed", extra={"fields": _names(scope)})
+        except Exception as error:  # noqa: BLE001
+            return self.failed(scope, error)
+
+    def failed(self, scope: Scope, error: Exception) -> Answer:
+        """The answer to a request that was refused, or over which this server stumbled."""
+        if not isinstance(error, RequestError):
+            # A bug in one answer must not take the connection down; it is logged without the caller's values.
+            _log.error("a request failed", exc_info=error, extra={"fields": _names(scope)})
             return failure(500, "this server failed to answer; its log says where")
+        allow = _allow(self._routes.get(scope["path"], {})) if error.status == 405 else None
+        refused = failure(error.status, error.sentence, allow)
+        refused.malformed = error.malformed
+        return refused
 
     def _route(self, scope: Scope) -> Route:
         path, method = scope["path"], scope["method"]
@@ -122,44 +131,51 @@ class CallersApp(App):
         if not _is_infer(scope):
             await super().__call__(scope, receive, send)
             return
-        visit = scope[_VISIT] = self._server.arrive(scope, pinned=_VERSIONS in scope["path"])
-        tracer = self._server.traces
-        if tracer is not None:
-            scope[_SPAN] = tracer.begin(scope["headers"])
+        visit = scope[_VISIT] = self.arrived(scope, pinned=_VERSIONS in scope["path"])
         try:
             answer = await self._answer(scope, receive)
-            self._server.answered(visit, answer.status, answer.malformed)
-            # Whatever the status: a caller that counts as refused or failed must be known when it tries again.
-            if visit.set_cookie is not None:
-                answer.headers.append((b"set-cookie", visit.set_cookie))
-            if tracer is not None:
-                answer.headers.append(scope[_SPAN].response)
+            self.answered(scope, visit, answer)
             await self._send(scope, send, answer)
-            if tracer is not None:
-                _end(tracer, scope, visit, answer.status)
-            if self._server.logs_requests:
-                _log_answered(scope, visit, answer.status)
+            self.sent(scope, visit, answer.status)
         except GoneError:
             self._server.visits.gone(visit)
         finally:
             self._server.visits.end()
 
+    def arrived(self, scope: Scope, *, pinned: bool) -> Visit:
+        """Begin an inference request; `pinned` is one whose caller chose the revision."""
+        if self._server.traces is not None:
+            scope[_SPAN] = self._server.traces.begin(scope["headers"])
+        return self._server.arrive(scope, pinned=pinned)
+
+    def answered(self, scope: Scope, visit: Visit, answer: Answer) -> None:
+        """Count it by its outcome, and give the answer what the caller is to keep."""
+        self._server.answered(visit, answer.status, answer.malformed)
+        # Whatever the status: a caller that counts as refused or failed must be known when it tries again.
+        if visit.set_cookie is not None:
+            answer.headers.append((b"set-cookie", visit.set_cookie))
+        if self._server.traces is not None:
+            answer.headers.append(scope[_SPAN].response)
+
+    def sent(self, scope: Scope, visit: Visit, status: int) -> None:
+        """Tell who follows it that it is over."""
+        if self._server.traces is not None:
+            _end(self._server.traces, scope, visit, status)
+        if self._server.logs_requests:
+            _log_answered(scope, visit, status)
+
     def _closes(self, scope: Scope) -> bool:
         return self._server.closes(connection_of(scope["state"]))
 
 
-def inference_app(server: Server) -> App:
+def inference_app(server: Server) -> CallersApp:
     """Port 8080: Open Inference Protocol v2 and feedback."""
 
     async def infer(scope: Scope, receive: Receive) -> Answer:
         asked = await server.bodies.read(scope, receive)
-        if not spellings.is_plain(scope, asked):
+        if not spellings.is_plain(named(scope), asked):
             return await spellings.infer_binary(server, scope, scope[_VISIT], asked)
-        body, prediction_id = await server.infer(asked, scope[_VISIT])
-        headers: Headers = []
-        if 0 < len(prediction_id) <= ids.HEADER_CHARS_MAX:
-            headers.append((_PREDICTION_ID, prediction_id.encode()))
-        return Answer(200, body, headers)
+        return inferred(*await server.infer(asked, scope[_VISIT]))
 
     async def predict(scope: Scope, receive: Receive) -> Answer:
         return await spellings.predict(server, scope, scope[_VISIT], await server.bodies.read(scope, receive))
@@ -191,6 +207,20 @@ def inference_app(server: Server) -> App:
             **_health(server),
         },
     )
+
+
+def inference_paths(server: Server) -> dict[bytes, bool]:
+    """Where the Open Inference Protocol is asked for inference; True where the path names the revision."""
+    model = f"{_MODELS}{server.name}"
+    return {f"{model}/infer".encode(): False, f"{model}{_VERSIONS}{server.revision}/infer".encode(): True}
+
+
+def inferred(body: bytes, prediction_id: str) -> Answer:
+    """The answer to an inference request."""
+    headers: Headers = []
+    if 0 < len(prediction_id) <= ids.HEADER_CHARS_MAX:
+        headers.append((_PREDICTION_ID, prediction_id.encode()))
+    return Answer(200, body, headers)
 
 
 def stats_app(server: Server) -> App:

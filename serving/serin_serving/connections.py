@@ -13,6 +13,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from serin_serving.http_connection import HttpConnection
+from serin_serving.http_cycles import Direct
 from serin_serving.patience import Patience
 
 COHORTS_REMEMBERED = 32
@@ -62,8 +63,8 @@ class Connections:
         return connection.number < self._kept_from
 
 
-def protocol(connections: Connections) -> type[HttpConnection]:
-    """The protocol of one connection, with that connection in the state of each request."""
+def protocol(connections: Connections, direct: Direct | None = None) -> type[HttpConnection]:
+    """The protocol of one connection, with that connection in the state of each request; `direct` goes before ASGI."""
     patience = Patience()
 
     class KnownConnection(HttpConnection):
@@ -74,7 +75,8 @@ def protocol(connections: Connections) -> type[HttpConnection]:
             app_state: dict[str, Any],
             _loop: asyncio.AbstractEventLoop | None = None,
         ) -> None:
-            super().__init__(config, server_state, {**app_state, _KEY: connections.open()}, patience, _loop)
+            state = {**app_state, _KEY: connections.open()}
+            super().__init__(config, server_state, state, patience, _loop, direct=direct)
 
     return KnownConnection
 

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from serin_serving.app import App, inference_app, stats_app
+from serin_serving.app import App, inference_app, inference_paths, stats_app
 from serin_serving.connections import protocol
+from serin_serving.direct import DirectInference
 from serin_serving.http_connection import bounded
 from serin_serving.server import Server
 
@@ -96,7 +97,9 @@ async def serve(
     grpc: GrpcListener | None = None,
 ) -> None:
     """Answer on both sockets, and by gRPC where that listens, until the drain is over and the last answers are out."""
-    front = Listener(inference_app(server), longest_request_seconds, protocol(server.connections))
+    callers = inference_app(server)
+    direct = DirectInference(server, callers, inference_paths(server))
+    front = Listener(callers, longest_request_seconds, protocol(server.connections, direct))
     back = Listener(stats_app(server), STATS_SECONDS_MAX, bounded(STATS_CONNECTIONS_MAX))
     back_task = asyncio.create_task(back.serve(sockets=[stats]))
     front_task = asyncio.create_task(front.serve(sockets=[inference]))

@@ -13,12 +13,13 @@ from typing import Any, cast
 import httptools
 import orjson
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from serin_serving.headers import EXPECT, keep, sorted_out
+from serin_serving.headers import EXPECT, Named, keep, sorted_out
+from serin_serving.http_cycles import Cycle, Direct, WholeRequest
 from serin_serving.patience import Deadlines, Patience
-from serin_serving.wire import EXCHANGE, Answer, Common, Headers, header_line
+from serin_serving.wire import EXCHANGE
 
 HEAD_BYTES_MAX = 64 * 1024
 """Of a request's line and headers, and of the trailers after its body."""
@@ -40,6 +41,7 @@ class HttpConnection(HttpToolsProtocol):
         patience: Patience,
         _loop: AbstractEventLoop | None = None,
         connections_max: int = CONNECTIONS_MAX,
+        direct: Direct | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.deadlines = Deadlines()
@@ -53,6 +55,11 @@ class HttpConnection(HttpToolsProtocol):
         self._trailer_bytes = 0
         self._body_bytes = 0
         self._is_refused = False
+        self._direct = direct
+        self._named: Named = {}
+        self._is_unbegun = False
+        """A head is complete, and whether the body came with it shows at the end of the piece."""
+        self._unbegun_body: list[bytes] = []
 
     def connection_made(self, transport: BaseTransport) -> None:
         """A caller connected."""
@@ -81,10 +88,14 @@ class HttpConnection(HttpToolsProtocol):
             self._refuse_head()
         if self._head_begun:
             self._check_head()
+        if self._is_unbegun and not self._is_refused:
+            self._begin(is_whole=False)
 
     def on_message_begin(self) -> None:
         """Called by the parser."""
-        super().on_message_begin()
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
         self._body_bytes = self._trailer_bytes = 0
         self._head_begun = True
         self.deadlines.head_since = self.loop.time()
@@ -100,24 +111,46 @@ class HttpConnection(HttpToolsProtocol):
             self._refuse_head()
 
     def on_headers_complete(self) -> None:
-        """Called by the parser: make the request and begin to answer it."""
+        """Called by the parser."""
         self.deadlines.head_since = None
         self._head_begun = False
         self._check_head()
         if self._is_refused:
             return
-        parser, scope = self.parser, self.scope
-        found = sorted_out(self.headers)
-        keep(cast(dict[str, Any], scope), found)
-        waits = EXPECT in found and any(value.lower() == b"100-continue" for value in found[EXPECT])
-        version = parser.get_http_version()
-        scope["method"] = parser.get_method().decode("ascii")
-        scope["http_version"] = version
-        split = _split_kept if len(self.url) <= _URL_BYTES_KEPT else _split
-        scope["path"], scope["raw_path"], scope["query_string"] = split(self.url)
+        self._named = sorted_out(self.headers)
         before = self.cycle
-        self.cycle = cycle = _Cycle(
-            scope=scope,
+        if before is None or before.response_complete:
+            self._is_unbegun = True
+            return
+        # Requests that come before the answer to the last one wait for it.
+        self.flow.pause_reading()
+        self.pipeline.appendleft((self._new_cycle(), self.app))
+
+    def _begin(self, *, is_whole: bool) -> None:
+        """Begin to answer a request, all of which has come or not."""
+        self._is_unbegun = False
+        pieces, self._unbegun_body = self._unbegun_body, []
+        if is_whole and self._direct is not None and not self.flow.write_paused:
+            parser, body = self.parser, pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
+            request = WholeRequest(self, parser.get_method(), self._named, body, keep_alive=keep_alive)
+            if self._direct.takes(request):
+                self.cycle = cast(Cycle, request)
+                self._direct.begin(request)
+                return
+        cycle = self._new_cycle()
+        for piece in pieces:
+            super().on_body(piece)
+        if is_whole:
+            super().on_message_complete()
+        self._start_asgi_task(cycle, self.app)
+
+    def _new_cycle(self) -> Cycle:
+        parser, scope = self.parser, self._new_scope()
+        waits = any(value.lower() == b"100-continue" for value in self._named.get(EXPECT, ()))
+        version = parser.get_http_version()
+        self.cycle = cycle = Cycle(
+            scope=cast(Any, scope),
             transport=self.transport,
             flow=self.flow,
             logger=self.logger,
@@ -129,13 +162,29 @@ class HttpConnection(HttpToolsProtocol):
             keep_alive=version != "1.0" and parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
-        cast(dict[str, Any], scope)[EXCHANGE] = cycle
-        if before is None or before.response_complete:
-            self._start_asgi_task(cycle, self.app)
-        else:
-            # Requests that come before the answer to the last one wait for it.
-            self.flow.pause_reading()
-            self.pipeline.appendleft((cycle, self.app))
+        scope[EXCHANGE] = cycle
+        return cycle
+
+    def _new_scope(self) -> dict[str, Any]:
+        split = _split_kept if len(self.url) <= _URL_BYTES_KEPT else _split
+        path, raw_path, query = split(self.url)
+        scope = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": self.parser.get_http_version(),
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": self.root_path,
+            "method": self.parser.get_method().decode("ascii"),
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+        }
+        keep(scope, self._named)
+        return scope
 
     def _check_head(self) -> None:
         # What has come bounds the head: only where that is too much need it be told how much is the head's.
@@ -150,12 +199,19 @@ class HttpConnection(HttpToolsProtocol):
         """Called by the parser."""
         if not self._is_refused:
             self._body_bytes += len(body)
-            super().on_body(body)
+            if self._is_unbegun:
+                self._unbegun_body.append(body)
+            else:
+                super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Called by the parser."""
         self._received = 0
-        if not self._is_refused:
+        if self._is_refused:
+            return
+        if self._is_unbegun:
+            self._begin(is_whole=True)
+        else:
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -211,8 +267,10 @@ class HttpConnection(HttpToolsProtocol):
         self.transport.close()
 
 
-def bounded(connections_max: int, patience: Patience | None = None) -> type[HttpConnection]:
-    """The protocol of a listener that has at most so many connections."""
+def bounded(
+    connections_max: int, patience: Patience | None = None, direct: Direct | None = None
+) -> type[HttpConnection]:
+    """The protocol of a listener that has at most so many connections; `direct` is asked before ASGI."""
     watched_by = patience or Patience()
 
     class BoundedConnection(HttpConnection):
@@ -223,64 +281,9 @@ def bounded(connections_max: int, patience: Patience | None = None) -> type[Http
             app_state: dict[str, Any],
             _loop: AbstractEventLoop | None = None,
         ) -> None:
-            super().__init__(config, server_state, app_state, watched_by, _loop, connections_max)
+            super().__init__(config, server_state, app_state, watched_by, _loop, connections_max, direct)
 
     return BoundedConnection
-
-
-class _Cycle(RequestResponseCycle):
-    def body_at_once(self) -> bytes | None:
-        """The body where all of it has come; None where `receive` has to be asked."""
-        if self.more_body or self.disconnected:
-            return None
-        body, self.body = bytes(self.body), bytearray()
-        # As `receive` does: who asks it now waits for the caller to hang up.
-        self.message_event.clear()
-        self.flow.resume_reading()
-        return body
-
-    def answer_at_once(self, answer: Answer, common: Common) -> bool:
-        """Write a whole answer; False where `send` has to be asked, which can wait until the caller reads."""
-        if self.flow.write_paused or self.response_started or self.scope["method"] == "HEAD":
-            return False
-        if self.disconnected:
-            return True
-        parts = [STATUS_LINE[answer.status], _default_lines(self.default_headers), common.lines]
-        for name, value in answer.headers:
-            parts.append(header_line(name, value))
-        if answer.has_content:
-            parts.append(b"content-type: %b\r\ncontent-length: %d\r\n" % (answer.content_type, len(answer.body)))
-        closes = common.closes or not self.keep_alive
-        if closes and not common.closes:
-            parts.append(b"connection: close\r\n")
-        parts += (b"\r\n", answer.body)
-        # The scope leads to this cycle: kept, it would be garbage that only the collector finds.
-        self.scope.pop(EXCHANGE, None)  # type: ignore[misc]
-        self.response_started = self.response_complete = True
-        self.waiting_for_100_continue = False
-        self.transport.write(b"".join(parts))
-        self.message_event.set()
-        if closes:
-            self.keep_alive = False
-            self.transport.close()
-        self.on_response()
-        return True
-
-
-class _DefaultLines:
-    """The headers that uvicorn adds, as they are written: it makes their list anew each second, for the date."""
-
-    def __init__(self) -> None:
-        self._headers: Headers = []
-        self._lines = b""
-
-    def __call__(self, headers: Headers) -> bytes:
-        if headers is not self._headers:
-            self._headers, self._lines = headers, b"".join(header_line(name, value) for name, value in headers)
-        return self._lines
-
-
-_default_lines = _DefaultLines()
 
 
 def _split(url: bytes) -> tuple[str, bytes, bytes]:

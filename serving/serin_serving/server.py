@@ -8,6 +8,7 @@ import logging
 import secrets
 import time
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import msgspec
 
@@ -41,6 +42,16 @@ from serin_serving.visits import CountedCallers, Visit, Visits
 from serin_serving.wire import BodyReader, Scope
 
 _log = logging.getLogger(__name__)
+
+
+class Asked(NamedTuple):
+    """An inference request that the model has not answered yet."""
+
+    body: bytes
+    began: float
+    """Seconds of time.perf_counter."""
+    request: InferRequest
+    answers: asyncio.Future[Answers]
 
 
 class Server:
@@ -77,16 +88,40 @@ class Server:
         self._shadow = Shadow(self._predict_rows, self._counts, self.metrics, classifies=classifies)
 
     async def infer(self, body: bytes, visit: Visit) -> tuple[bytes, str]:
-        """Answer one inference request: the JSON and the prediction id.
-
-        The id is empty where it would be longer than readers take: thousands of rows with long class names.
+        """Answer one inference request: the JSON and the prediction id, as `told` has them.
 
         Raises:
             RequestError: the request cannot be answered.
         """
+        asked = self.ask(body)
+        await asyncio.wait([asked.answers])
+        return self.told(asked, visit)
+
+    def ask(self, body: bytes) -> Asked:
+        """Read one inference request and let the model answer it soon.
+
+        Raises:
+            RequestError: it is no such request, or the queue is full.
+        """
         began = time.perf_counter()
         try:
-            request, answers = await self._predict(body)
+            request = decode_infer(body, self.model.layout)
+            return Asked(body, began, request, self._submit(request))
+        except Exception as error:
+            self._mirror.failed(body, error, time.perf_counter() - began)
+            raise
+
+    def told(self, asked: Asked, visit: Visit) -> tuple[bytes, str]:
+        """The JSON and the prediction id of a request that the model has answered; counts its rows.
+
+        The id is empty where it would be longer than readers take: thousands of rows with long class names.
+
+        Raises:
+            RequestError: the model does not take the rows.
+        """
+        body, began, request = asked.body, asked.began, asked.request
+        try:
+            answers = asked.answers.result()
         except Exception as error:
             self._mirror.failed(body, error, time.perf_counter() - began)
             raise
@@ -238,10 +273,6 @@ class Server:
         if self.traces is not None:
             self.traces.close()
 
-    async def _predict(self, body: bytes) -> tuple[InferRequest, Answers]:
-        request = decode_infer(body, self.model.layout)
-        return request, await self._submit(request)
-
     def _submit(self, request: InferRequest) -> asyncio.Future[Answers]:
         # Where the model takes no gaps such a row would fail the whole call; alone it fails itself only.
         doubtful = not (self.model.takes_gaps or request.is_finite)
@@ -249,8 +280,8 @@ class Server:
         return self._batcher.submit(request.matrix, alone=alone)
 
     async def _predict_rows(self, body: bytes) -> tuple[Matrix, Answers]:
-        request, answers = await self._predict(body)
-        return request.matrix, answers
+        request = decode_infer(body, self.model.layout)
+        return request.matrix, await self._submit(request)
 
 
 def binner(loaded: Loaded) -> Binner:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from serin_contract import http, ids
 from serin_serving import oip_binary
 from serin_serving.errors import RequestError
-from serin_serving.headers import CONTENT_ENCODING, JSON_LENGTH, named
+from serin_serving.headers import CONTENT_ENCODING, JSON_LENGTH, Named, named
 from serin_serving.predict import decode_predict, encode_predict
 from serin_serving.server import Server
 from serin_serving.visits import Visit
@@ -15,9 +15,8 @@ _PREDICTION_ID = http.PREDICTION_ID_HEADER.encode()
 _OCTETS = b"application/octet-stream"
 
 
-def is_plain(scope: Scope, body: bytes) -> bool:
-    """Whether a request for inference is JSON that asks for JSON, as nearly all are."""
-    found = named(scope)
+def is_plain(found: Named, body: bytes) -> bool:
+    """Whether a request for inference with these headers is JSON that asks for JSON, as nearly all are."""
     return JSON_LENGTH not in found and CONTENT_ENCODING not in found and b'"binary_data' not in body
 
 

@@ -74,13 +74,22 @@ def whole_request(model: Served, rows: int) -> bytes:
     return "\r\n".join([*head, "", ""]).encode() + body
 
 
+def direct_of(server: Any, callers: Any) -> list[Any]:
+    """What answers past ASGI; an older checkout has nothing of the kind."""
+    try:
+        from serin_serving.app import inference_paths
+        from serin_serving.direct import DirectInference
+    except ImportError:
+        return []
+    return [DirectInference(server, callers, inference_paths(server))]
+
+
 class Load:
     """A server and callers on as many connections."""
 
     def __init__(self, model: Served, rows: int, connections: int) -> None:
         # Here and not above: PYTHONPATH says of which checkout these are.
-        from serin_serving import startup
-        from serin_serving.app import inference_app
+        from serin_serving import app, startup
         from serin_serving.connections import protocol
         from serin_serving.keys import Keys
         from serin_serving.server import Server
@@ -88,9 +97,10 @@ class Load:
 
         settings = Settings(NAME, f"{NAME}-2", "pod", model.bundle, model.digest, model.keys, model.stable_profile, 0.0)
         server = Server(settings, startup.load(settings), Keys(model.keys, time.monotonic()))
+        callers = app.inference_app(server)
         config = uvicorn.Config(
-            inference_app(server),
-            http=protocol(server.connections),
+            callers,
+            http=protocol(server.connections, *direct_of(server, callers)),
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -129,8 +129,10 @@ async def test_it_refuses_and_closes(name: str) -> None:
 async def test_trailers_that_never_end_are_cut_off() -> None:
     echo = Echo()
     async with listening(echo) as place:
-        assert await exchange(place.port, CHUNKED, b"1\r\na\r\n0\r\nh: ", *[b"v" * 8192] * 64) == b""
-    assert echo.gone == 1
+        found = await exchange(place.port, CHUNKED, b"1\r\na\r\n0\r\nh: ", *[b"v" * 8192] * 64)
+        # Whoever was asked for an answer already gives none; in one piece it is a refusal.
+        assert found == b"" or found.startswith(b"HTTP/1.1 431")
+    assert echo.gone == len(echo.paths)
 
 
 SLOW: dict[str, tuple[list[bytes], bytes]] = {
