@@ -127,7 +127,7 @@ REFUSED = {
     "a tensor without a shape": (tensor(shape=None), 400, "needs a shape", "shape"),
     "a missing value that the model does not take": (tensor(data=[None, *ROW[1:]]), 400, "'alcohol' misses", "other"),
     "an infinite value": (b'{"inputs":[' + json.dumps(tensor()["inputs"][0]).replace("13.2", "1e999").encode() + b"]}",
-                          400, "nfinit", "other"),
+                          400, "infinit", "other"),
     "an input that the model does not have": (
         {"inputs": [{"name": name, "shape": [1], "datatype": "FP64", "data": [1.0]} for name in ("alcohol", "height")]},
         400,
