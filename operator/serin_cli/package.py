@@ -61,6 +61,22 @@ _PICKLES = (".joblib", ".pkl", ".pickle")
     is_flag=True,
     help="Load a pickle. It can run any code as you: only for a file that you wrote yourself.",
 )
+@click.option(
+    "--write-pickle",
+    is_flag=True,
+    help="Where no safe format holds the model write it as a pickle; pods then load it only with "
+    "spec.model.allowPickle and a pinned digest.",
+)
+@click.option(
+    "--custom-class",
+    metavar="MODULE:CLASS",
+    help="The class in an image of your own that serves; --model is the estimator that it stands for.",
+)
+@click.option(
+    "--custom-data",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The file whose bytes that class reads.",
+)
 def package(
     model_file: Path,
     data_file: Path,
@@ -72,6 +88,9 @@ def package(
     profile_file: Path | None,
     policy: CompilePolicy,
     allow_pickle: bool,
+    write_pickle: bool,
+    custom_class: str | None,
+    custom_data: Path | None,
 ) -> None:
     """Make a bundle: the model, what its training data looked like, and proof that it works.
 
@@ -87,8 +106,12 @@ def package(
     # scikit-learn takes a second to import; `serin --help` should not.
     from serin_bundle import BundleError, inspect
     from serin_bundle import package as make
+    from serin_cli.custom_class import custom_model
     from serin_cli.training_rows import read_rows
 
+    if (custom_class is None) != (custom_data is None):
+        raise click.UsageError("--custom-class and --custom-data go together")
+    custom = custom_model(custom_class, custom_data) if custom_class and custom_data else None
     try:
         model = _load(model_file, allow_pickle=allow_pickle)
         names, X, y = read_rows(data_file, target, model)  # noqa: N806
@@ -103,6 +126,8 @@ def package(
             golden_rows=golden_rows,
             profile_rows=profile_file,
             onnx=policy,
+            allow_pickle=write_pickle,
+            custom=custom,
         )
         profile = inspect(made.path).profile
     except BundleError as error:

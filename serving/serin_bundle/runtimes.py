@@ -93,8 +93,8 @@ def choose(model: Any, *, allow_pickle: bool, custom: Custom | None) -> Runtime:
     except BundleError as error:
         if not allow_pickle:
             raise BundleError(
-                f"{error}. With allow_pickle it is written as a pickle, which the server loads only where "
-                "spec.model.allowPickle is set"
+                f"{error}. With allow_pickle (`serin package --write-pickle`) it is written as a pickle, which "
+                "the server loads only where spec.model.allowPickle is set"
             ) from error
     buffer = io.BytesIO()
     try:

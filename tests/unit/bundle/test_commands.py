@@ -13,6 +13,7 @@ from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from tests.support.custom_models import ThresholdTrainer
 
 from serin_bundle import BundleError
 from serin_cli.inspect import inspect
@@ -38,6 +39,15 @@ def run(work: Path, model: str, *more: str, target: str = "cultivar") -> tuple[i
     arguments = ["--model", str(work / model), "--data", str(work / "wine.csv"), "--target", target]
     result = CliRunner().invoke(package, [*arguments, "--out", str(work / "wine-7"), *more])
     return result.exit_code, result.output
+
+
+def shades(work: Path) -> list[str]:
+    """Labels of another kind, which the rows' file has from now on."""
+    labels = ["dark" if row[0] > 13 else "light" for row in WINE.data]
+    with (work / "wine.csv").open("w", newline="") as file:
+        rows = [[label, *row] for row, label in zip(WINE.data.tolist(), labels, strict=True)]
+        csv.writer(file).writerows([["cultivar", *WINE.feature_names], *rows])
+    return labels
 
 
 def test_a_bundle_is_made_and_looked_at(work: Path) -> None:
@@ -119,6 +129,36 @@ def as_parquet(work: Path, **columns: list[object]) -> Path:
     rows = table(columns) if columns else arrow.read_csv(work / "wine.csv")
     write_table(rows, work / "wine.parquet")
     return work / "wine.parquet"
+
+
+def test_a_model_that_no_safe_format_holds_is_written_as_a_pickle_only_when_asked_for(work: Path) -> None:
+    joblib.dump(ThresholdTrainer().fit(WINE.data, shades(work)), work / "odd.joblib")
+    code, output = run(work, "odd.joblib", "--allow-pickle", "--compile", "never")
+    assert (code, "--write-pickle" in output) == (1, True)
+    code, output = run(work, "odd.joblib", "--allow-pickle", "--write-pickle", "--compile", "never")
+    assert (code, (work / "wine-7" / "model.joblib").exists()) == (0, True), output
+
+
+def test_a_class_of_ones_own_answers_the_golden_rows(work: Path) -> None:
+    trainer = ThresholdTrainer().fit(WINE.data, shades(work))
+    (work / "ours.json").write_bytes(trainer.data)
+    joblib.dump(trainer, work / "ours.joblib")
+    own = ["--custom-class", "tests.support.custom_models:Threshold", "--custom-data", str(work / "ours.json")]
+    code, output = run(work, "ours.joblib", "--allow-pickle", *own)
+    assert (code, (work / "wine-7" / "model.custom").read_bytes()) == (0, trainer.data), output
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--custom-class", "a:B"], "go together"),
+        (["--custom-class", "a.B", "--custom-data", __file__], "as module:Class"),
+        (["--custom-class", "no_such_module:Model", "--custom-data", __file__], "PYTHONPATH"),
+    ],
+)
+def test_a_class_that_is_not_there_is_said(work: Path, more: list[str], words: str) -> None:
+    code, output = run(work, "wine.skops", *more)
+    assert (code != 0, words in output) == (True, True), output
 
 
 def test_rows_of_parquet_make_the_bundle_that_those_of_csv_make(work: Path) -> None:
