@@ -10,7 +10,9 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-SERVICE = "inference.GRPCInferenceService"
+from serin_contract import http
+
+SERVICE = http.GRPC_SERVICE
 
 
 def _pool() -> descriptor_pool.DescriptorPool:

@@ -453,14 +453,20 @@ class World:
                 case Delete(kind=kind, name=name):
                     self._delete(kind, name)
 
-    def _put_route(self, manifest: dict[str, Any]) -> None:
-        stands = self.live.get(f"HTTPRoute/{self.name}", {}).get("metadata", {})
+    def _check_version(self, manifest: dict[str, Any]) -> None:
+        """A write of a route holds only for the one that was seen, where it names one; each makes another."""
+        name = manifest["metadata"]["name"]
+        stands = self.live.get(f"HTTPRoute/{name}", {}).get("metadata", {})
         if manifest["metadata"].get("resourceVersion", stands.get("resourceVersion")) != stands.get("resourceVersion"):
             self.conflicts += 1
             raise OvertakenError
-        self.before = (self.weights(), self.cohort())
         self.route_versions += 1
-        manifest["metadata"] |= {"resourceVersion": str(self.route_versions), "uid": f"uid-HTTPRoute-{self.name}"}
+        manifest["metadata"] |= {"resourceVersion": str(self.route_versions), "uid": f"uid-HTTPRoute-{name}"}
+
+    def _put_route(self, manifest: dict[str, Any]) -> None:
+        before = (self.weights(), self.cohort())
+        self._check_version(manifest)
+        self.before = before
         self.live = {**self.live, f"HTTPRoute/{self.name}": manifest}
 
     def _edit_rule(self, action: EditRule) -> None:
@@ -501,6 +507,8 @@ class World:
         elif kind == "Pod":
             self._start_resolve(manifest)
         else:
+            if kind == "HTTPRoute":
+                self._check_version(manifest)
             manifest["metadata"]["uid"] = f"uid-{kind}-{name}"
             if kind == "Deployment":
                 manifest["spec"].setdefault("replicas", self._kept_replicas(name))

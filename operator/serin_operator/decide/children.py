@@ -34,7 +34,7 @@ def children(situation: Situation, draft: Draft) -> Children:
     retired, wait_seconds = retiring.retire(situation, draft)
     return Children(
         first=(*keys, *_autoscalers_off(situation, draft), *_applied(situation, wanted)),
-        last=(*retired, *_stray_routes(situation), *_stray_resolve_pods(situation), *_prune(situation, draft)),
+        last=(*retired, *_stray_routes(situation, draft), *_stray_resolve_pods(situation), *_prune(situation, draft)),
         retry_after_seconds=wait_seconds,
     )
 
@@ -58,6 +58,9 @@ def _wanted(situation: Situation, draft: Draft) -> Iterator[dict[str, Any]]:
             yield dict(apex)
         for companion in situation.routing.companions():
             yield dict(companion)
+        follower = situation.routing.follower(draft.stable.revision, draft.weights)
+        if follower is not None:
+            yield dict(follower)
 
 
 def _workload(situation: Situation, revision: str, pods: int) -> Iterator[dict[str, Any]]:
@@ -108,10 +111,11 @@ def _autoscalers_off(situation: Situation, draft: Draft) -> list[Action]:
     return [retiring.deletion(manifest) for manifest in standing if manifest is not None]
 
 
-def _stray_routes(situation: Situation) -> list[Action]:
+def _stray_routes(situation: Situation, draft: Draft) -> list[Action]:
+    stable = draft.stable.revision if draft.stable is not None else None
     return [
         retiring.deletion(item)
-        for item in routing.strays(situation.seen, situation.routing)
+        for item in routing.strays(situation.seen, situation.routing, stable)
         if "deletionTimestamp" not in item["metadata"]
     ]
 

@@ -29,13 +29,16 @@ class Story:
     back_to_previous: bool = False
     """Whether the spec is reverted as soon as the candidate is stable, while the one before is warm."""
     surge: str = "Surge"
+    grpc: bool = False
+    """Whether both revisions speak gRPC."""
     goes_bad: bool = False
     """Whether the candidate goes bad once it has been promoted and is watched."""
 
     def spec(self, version: int) -> dict[str, Any]:
         watch = {"keepWarm": "1h"} if self.back_to_previous else {}
         watch |= {"for": "1h", "keepWarm": "1h"} if self.goes_bad else {}
-        return a_spec(version, rollout={"steps": STEPS, "surge": self.surge}, watch=watch)
+        serving = {"replicas": 2, **({"grpc": True} if self.grpc else {})}
+        return a_spec(version, rollout={"steps": STEPS, "surge": self.surge}, watch=watch, serving=serving)
 
     def begin(self) -> World:
         traffic = Traffic(requests_per_second=2000.0)
@@ -74,6 +77,8 @@ STORIES = {
     "returned to the one before": Story(Behaviour(), "Stable", back_to_previous=True),
     "rolled back by the watch": Story(Behaviour(), "RolledBack", goes_bad=True),
     "rolled back without surge": Story(Behaviour(accuracy=0.7), "RolledBack", surge="NoSurge"),
+    "promoted, with callers by gRPC": Story(Behaviour(), "Stable", grpc=True),
+    "rolled back, with callers by gRPC": Story(Behaviour(accuracy=0.7), "RolledBack", grpc=True),
 }
 
 
@@ -115,10 +120,16 @@ def end_of(world: World) -> dict[str, object]:
         "history": [(entry.revision, entry.outcome) for entry in world.status.history],
         "weights": world.weights(),
         "objects": sorted(world.live),
+        "callers by gRPC": grpc_weights(world),
         "verdicts": {name: record.status.verdict for name, record in world.revisions.items()},
         "resolve pods": [pod.name for pod in world.pods if pod.purpose == "resolve"],
         "conditions": [(condition.type, condition.status) for condition in world.status.conditions],
     }
+
+
+def grpc_weights(world: World) -> dict[str, int]:
+    route = world.live.get("HTTPRoute/wine.grpc", {"spec": {"rules": [{"backendRefs": ()}]}})
+    return {backend["name"]: backend["weight"] for backend in route["spec"]["rules"][-1]["backendRefs"]}
 
 
 @pytest.mark.parametrize("name", STORIES)

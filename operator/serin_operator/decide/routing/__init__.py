@@ -8,6 +8,7 @@ from typing import Any
 from serin_operator.api.deployment import ModelDeploymentSpec
 from serin_operator.decide import manifests
 from serin_operator.decide.observation import Observation
+from serin_operator.decide.routing import grpc
 from serin_operator.decide.routing.base import Routing, Split
 from serin_operator.decide.routing.gateway import GatewayRouting
 from serin_operator.decide.routing.referred import ReferredRouting
@@ -30,12 +31,14 @@ def noun(routing: Routing) -> str:
     return "the route" if routing.mode == "Gateway" else "the Service"
 
 
-def strays(seen: Observation, routing: Routing) -> tuple[Mapping[str, Any], ...]:
-    """Serin's own routes that this way to split does not use.
+def strays(seen: Observation, routing: Routing, stable: str | None = None) -> tuple[Mapping[str, Any], ...]:
+    """Serin's own routes that this way to split does not use, with that revision as stable.
 
     The one that used to split goes only when another way has been taken: until then it still serves callers.
     """
     used = {manifests.key(companion) for companion in routing.companions()}
+    if stable is not None and isinstance(routing, GatewayRouting) and grpc.spoken(seen, stable):
+        used.add(grpc.key(seen.name))
     splitting = f"HTTPRoute/{seen.name}"
     if isinstance(routing, GatewayRouting) or routing.taken is not True or not routing.weights:
         used.add(splitting)

@@ -76,6 +76,14 @@ class Routing(Protocol):
     def companions(self) -> tuple[Mapping[str, Any], ...]:
         """Owned objects that stand beside what splits, as long as this way to split is asked for."""
 
+    def follower(self, stable: str, planned: Splitting | None) -> Mapping[str, Any] | None:
+        """An owned object that splits other callers as these are split, a little later; or None.
+
+        Args:
+            stable: the revision that is stable after this pass.
+            planned: what this pass makes of the split, where it changes it.
+        """
+
     def trouble(self) -> tuple[str, str] | None:
         """Reason and sentence of what keeps the split from working at all, or None."""
 

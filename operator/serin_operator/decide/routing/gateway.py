@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from serin_operator.decide import manifests
-from serin_operator.decide.plan import SetWeights
-from serin_operator.decide.routing import parents, rehearsal, rules
+from serin_operator.decide.plan import SetWeights, Splitting
+from serin_operator.decide.routing import grpc, parents, rehearsal, rules
 from serin_operator.decide.routing.base import Split
 from serin_operator.decide.routing.route import RouteRouting
 
@@ -53,6 +53,17 @@ class GatewayRouting(RouteRouting):
     def companions(self) -> tuple[Mapping[str, Any], ...]:
         """The rehearsal of the rules that keep callers with their arm, where they are asked for."""
         return (rehearsal.manifest(self.seen, self.spec),) if rehearsal.cookie(self.spec) is not None else ()
+
+    def follower(self, stable: str, planned: Splitting | None) -> Mapping[str, Any] | None:
+        """The route of callers by gRPC. What takes traffic back is followed at once, what gives it once it stands."""
+        narrows = planned is not None and planned.narrowing
+        standing = planned if planned is not None and narrows else self.seen.route
+        if standing is None or not standing.weights:
+            return None
+        split = grpc.split_of(self.seen, stable, standing.weights, standing.cohort)
+        if split is None:
+            return None
+        return grpc.manifest(self.seen, self.spec, self._countable(split), self.cookie, narrowing=narrows)
 
     def shortfall(self) -> tuple[str, str] | None:
         """The gateway does not match headers by pattern, or has not said whether it does."""

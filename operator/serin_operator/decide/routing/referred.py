@@ -75,6 +75,10 @@ class ReferredRouting(RouteRouting):
         """None: the route is its owner's."""
         return ()
 
+    def follower(self, _stable: str, _planned: Splitting | None) -> Mapping[str, Any] | None:
+        """The rule is its owner's, and so is what callers by gRPC get."""
+        return None
+
     def trouble(self) -> tuple[str, str] | None:
         """The rule cannot be used, or its Gateways stand in the way."""
         if self._awaits_backends:

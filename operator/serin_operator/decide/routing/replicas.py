@@ -10,7 +10,7 @@ from serin_contract import labels
 from serin_operator.api.deployment import ModelDeploymentSpec
 from serin_operator.decide import manifests
 from serin_operator.decide.observation import Observation, PodFacts
-from serin_operator.decide.plan import SetWeights
+from serin_operator.decide.plan import SetWeights, Splitting
 from serin_operator.decide.routing.base import Mode, Split
 
 
@@ -88,6 +88,10 @@ class ReplicasRouting:
     def companions(self) -> tuple[Mapping[str, Any], ...]:
         """None."""
         return ()
+
+    def follower(self, _stable: str, _planned: Splitting | None) -> Mapping[str, Any] | None:
+        """The Service takes every port with it."""
+        return None
 
     def trouble(self) -> None:
         """Every cluster has Services."""

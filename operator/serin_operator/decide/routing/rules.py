@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from serin_contract import callers, http
@@ -11,16 +12,28 @@ from serin_operator.decide.routing.base import Split
 
 COOKIE_HEADER = "Cookie"
 
-_PATHS = (
-    {"type": "PathPrefix", "value": http.INFERENCE_PATH_PREFIX},
-    {"type": "Exact", "value": http.PREDICT_PATH},
-)
-"""What callers ask for inferences by; nothing else of the server is routed."""
-
 Rule = dict[str, Any]
 
 
-def of(split: Split, cookie: str | None) -> list[Rule]:
+@dataclass(frozen=True)
+class Door:
+    """What callers ask for inferences by, and the port that answers; nothing else of the server is routed."""
+
+    paths: tuple[Mapping[str, str], ...]
+    port: int
+
+
+HTTP = Door(
+    paths=(
+        {"type": "PathPrefix", "value": http.INFERENCE_PATH_PREFIX},
+        {"type": "Exact", "value": http.PREDICT_PATH},
+    ),
+    port=http.INFERENCE_PORT,
+)
+GRPC = Door(paths=({"type": "PathPrefix", "value": f"/{http.GRPC_SERVICE}"},), port=http.GRPC_PORT)
+
+
+def of(split: Split, cookie: str | None, door: Door = HTTP) -> list[Rule]:
     """The rules in their order; a gateway prefers those that match a header to the one that does not.
 
     With a cookie, callers who have one go to the arm of their bucket while the traffic is split, and only those
@@ -30,10 +43,11 @@ def of(split: Split, cookie: str | None) -> list[Rule]:
     Args:
         split: what is wanted of the callers' requests.
         cookie: name of the cookie by which callers stay with their arm; None splits every request by itself.
+        door: by which they come.
     """
     headers = headers_of(split, cookie)
-    split_rule = _rule({}, headers, backends(split.weights))
-    return [*_probe_rules(split), *_bucket_rules(split, cookie, headers), split_rule]
+    split_rule = _rule(door, {}, headers, split.weights)
+    return [*_probe_rules(split, door), *_bucket_rules(split, cookie, headers, door), split_rule]
 
 
 def attachment(spec: ModelDeploymentSpec) -> dict[str, Any]:
@@ -61,9 +75,9 @@ def modifier(headers: Mapping[str, str | None]) -> dict[str, Any]:
     return {**({"set": kept} if kept else {}), **({"remove": removed} if removed else {})}
 
 
-def backends(weights: Mapping[str, int]) -> list[dict[str, Any]]:
+def backends(weights: Mapping[str, int], port: int = http.INFERENCE_PORT) -> list[dict[str, Any]]:
     """The Services of the revisions, in a fixed order."""
-    return [{"name": name, "port": http.INFERENCE_PORT, "weight": weight} for name, weight in sorted(weights.items())]
+    return [{"name": name, "port": port, "weight": weight} for name, weight in sorted(weights.items())]
 
 
 def cookie_match(cookie: str, buckets: Iterable[int]) -> dict[str, Any]:
@@ -88,17 +102,17 @@ def _stickiness(split: Split, cookie: str) -> callers.Stickiness:
     return callers.Stickiness(cookie, split.candidate, callers.offset_of(split.candidate), split.weight)
 
 
-def _bucket_rules(split: Split, cookie: str | None, headers: Mapping[str, str | None]) -> list[Rule]:
+def _bucket_rules(split: Split, cookie: str | None, headers: Mapping[str, str | None], door: Door) -> list[Rule]:
     """Each names one arm alone: a backend of weight 0 beside it would only be one more thing to read wrongly."""
     if cookie is None or split.candidate is None or not 0 < split.weight < 100:
         return []
     mine = callers.audience(callers.offset_of(split.candidate), split.weight)
     others = sorted(set(range(callers.BUCKETS)) - set(mine))
     arms = ((split.candidate, mine), (split.stable, others))
-    return [_rule(cookie_match(cookie, buckets), headers, backends({arm: 100})) for arm, buckets in arms]
+    return [_rule(door, cookie_match(cookie, buckets), headers, {arm: 100}) for arm, buckets in arms]
 
 
-def _probe_rules(split: Split) -> list[Rule]:
+def _probe_rules(split: Split, door: Door) -> list[Rule]:
     """What leads the operator's own probe to the candidate at any weight, while the trial lasts.
 
     Nobody else can take it: the value has 128 random bits, and it goes no further than the gateway. A probe sends
@@ -108,12 +122,12 @@ def _probe_rules(split: Split) -> list[Rule]:
         return []
     match = {"headers": [{"type": "Exact", "name": http.PROBE_HEADER, "value": split.probe}]}
     headers = {http.COHORT_HEADER: None, http.PROBE_HEADER: None}
-    return [_rule(match, headers, backends({split.candidate: 100}))]
+    return [_rule(door, match, headers, {split.candidate: 100})]
 
 
-def _rule(match: Mapping[str, Any], headers: Mapping[str, str | None], named: list[dict[str, Any]]) -> Rule:
+def _rule(door: Door, match: Mapping[str, Any], headers: Mapping[str, str | None], weights: Mapping[str, int]) -> Rule:
     return {
-        "matches": [{"path": path, **match} for path in _PATHS],
+        "matches": [{"path": dict(path), **match} for path in door.paths],
         "filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": modifier(headers)}],
-        "backendRefs": named,
+        "backendRefs": backends(weights, door.port),
     }
