@@ -117,15 +117,13 @@ def answer_bytes(answer: Answer, common: Common, default_headers: Headers, *, cl
     Raises:
         RuntimeError: a header of it would be read as something else.
     """
-    parts = [STATUS_LINE[answer.status], _default_lines(default_headers), common.lines]
-    for name, value in answer.headers:
-        parts.append(header_line(name, value))
+    own = b"".join([header_line(name, value) for name, value in answer.headers]) if answer.headers else b""
     if answer.has_content:
-        parts.append(b"content-type: %b\r\ncontent-length: %d\r\n" % (answer.content_type, len(answer.body)))
+        own += b"content-type: %b\r\ncontent-length: %d\r\n" % (answer.content_type, len(answer.body))
     if closes and not common.closes:
-        parts.append(b"connection: close\r\n")
-    parts += (b"\r\n", answer.body)
-    return b"".join(parts)
+        own += b"connection: close\r\n"
+    defaults = _default_lines(default_headers)
+    return b"%b%b%b%b\r\n%b" % (STATUS_LINE[answer.status], defaults, common.lines, own, answer.body)
 
 
 class _DefaultLines:

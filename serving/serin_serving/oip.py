@@ -102,11 +102,9 @@ def read_infer(document: object, layout: Layout) -> InferRequest:
     if not isinstance(document, dict):
         raise RequestError(400, "the body must be a JSON object with `inputs`")
     inputs = document.get("inputs")
-    if not isinstance(inputs, list) or not inputs or not all(isinstance(item, dict) for item in inputs):
-        raise RequestError(400, "`inputs` must be a list of at least one tensor", "shape")
-    wanted = _outputs(document.get("outputs"))
     plain = plain_tensor.read(inputs, layout)
     matrix, named = _matrix(inputs, layout) if plain is None else (plain, False)
+    wanted = _outputs(document.get("outputs"))
     return InferRequest(
         id=request_id(document.get("id")),
         matrix=matrix,
@@ -223,8 +221,10 @@ def _outputs(outputs: object) -> Collection[str]:
     return names
 
 
-def _matrix(inputs: list[dict[str, Any]], layout: Layout) -> tuple[Matrix, bool]:
+def _matrix(inputs: object, layout: Layout) -> tuple[Matrix, bool]:
     """The rows, and whether their columns came by name."""
+    if not isinstance(inputs, list) or not inputs or not all(isinstance(item, dict) for item in inputs):
+        raise RequestError(400, "`inputs` must be a list of at least one tensor", "shape")
     if len(inputs) == 1 and (layout.width == 1 or len(shape_of(inputs[0])) == 2):
         return _tensor(inputs[0], layout), False
     return _named(inputs, layout), True

@@ -15,20 +15,20 @@ from serin_serving.layout import Layout, Matrix
 from serin_serving.oip_fields import FLOATS, NAME_CHARS_MAX
 
 
-def read(inputs: list[Any], layout: Layout) -> Matrix | None:
+def read(inputs: object, layout: Layout) -> Matrix | None:
     """The model's array, in which every value is finite; None where this is no such request.
 
     Args:
         inputs: as the request's JSON has them. JSON knows no infinite numbers.
         layout: of the model.
     """
-    if layout.type != "float64" or len(inputs) != 1:
+    if layout.type != "float64" or type(inputs) is not list or len(inputs) != 1 or type(inputs[0]) is not dict:
         return None
-    tensor = inputs[0]
+    tensor: dict[str, Any] = inputs[0]
     name, datatype, data = tensor.get("name"), tensor.get("datatype"), tensor.get("data")
     if type(name) is not str or not 0 < len(name) <= NAME_CHARS_MAX or type(data) is not list:
         return None
-    shape = tensor.get("shape")
+    shape: Any = tensor.get("shape")
     if type(datatype) is not str or datatype not in FLOATS or not _fits(shape, layout.width):
         return None
     try:
