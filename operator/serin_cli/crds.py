@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import click
@@ -19,8 +21,12 @@ class _Dumper(yaml.SafeDumper):
         super().increase_indent(flow, indentless=False)
 
 
-def generated() -> dict[Path, str]:
-    """Every generated file by its path in the source tree. The chart holds copies: Helm reads no others."""
+@cache
+def generated() -> Mapping[Path, str]:
+    """Every generated file by its path in the source tree. The chart holds copies: Helm reads no others.
+
+    The models of a process never change, so they are asked once.
+    """
     # Only this command needs the operator's libraries: the others start without waiting for them or having them.
     from serin_operator.api.crdgen import KINDS, crd
     from serin_operator.api.reference import Vocabulary, reference

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serin_contract.boosted_trees import checked_lightgbm, checked_xgboost
+from serin_contract.boosted_trees import checked
 from serin_contract.bundle import LIGHTGBM_FILE, XGBOOST_FILE, Signature
 
 Matrix = NDArray[Any]
@@ -71,11 +71,12 @@ def load(file: str, data: bytes, signature: Signature) -> Boosted:
         import xgboost
 
         booster = xgboost.Booster({"nthread": 1})
-        booster.load_model(bytearray(checked_xgboost(data, width, groups)))
+        booster.load_model(bytearray(checked("XGBoost", data, width, groups)))
         booster.set_param({"nthread": 1})
         return XGBoost(booster, signature)
     if file == LIGHTGBM_FILE:
         import lightgbm
 
-        return LightGBM(lightgbm.Booster(model_str=checked_lightgbm(data, width, groups)), signature)
+        text = checked("LightGBM", data, width, groups).decode()
+        return LightGBM(lightgbm.Booster(model_str=text), signature)
     raise ValueError(f"{file} is no file of a booster")

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
 
 TREES_MAX = 100_000
 NODES_MAX = 1_000_000
@@ -31,15 +31,19 @@ _LIGHTGBM_TREE = (
 _number = re.compile(r"-?[0-9]{1,9}\Z")
 
 
+Library = Literal["XGBoost", "LightGBM"]
+
+
 class TreesError(ValueError):
     """The file is not one that is served; the text says why."""
 
 
-def checked_xgboost(data: bytes, width: int, groups: int) -> bytes:
-    """The model as XGBoost's JSON, every index of its trees within bounds.
+def checked(library: Library, data: bytes, width: int, groups: int) -> bytes:
+    """The model in its library's format, every index of its trees within bounds.
 
     Args:
-        data: a model in XGBoost's JSON.
+        library: whose file it is.
+        data: XGBoost's JSON, or LightGBM's text.
         width: columns of the signature.
         groups: values that the model answers for a row: 1, or the number of classes from 3 on.
 
@@ -47,26 +51,32 @@ def checked_xgboost(data: bytes, width: int, groups: int) -> bytes:
         TreesError: it is another kind of model, or an index is out of bounds.
     """
     try:
-        document = json.loads(data)
-        learner = document["learner"]
-        booster, sizes = learner["gradient_booster"], learner["learner_model_param"]
-        if booster["name"] != "gbtree":
-            raise TreesError(f"a booster of kind {str(booster['name'])[:32]!r} is not served; only gbtree is")
-        model = booster["model"]
-        trees, info = model["trees"], model["tree_info"]
-        _same("num_feature", int(sizes["num_feature"]), width)
-        _same("num_target", int(sizes["num_target"]), 1)
-        _same("num_class", max(1, int(sizes["num_class"])), groups)
-        if "c" in (learner.get("feature_types") or []):
-            raise TreesError("columns of categories are not served; encode them as numbers")
-        if len(trees) > TREES_MAX or len(info) != len(trees):
-            raise TreesError("the trees are too many, or not each has a class")
-        _within("tree_info", info, 0, groups)
-        _rising(model["iteration_indptr"], len(trees))
-        for tree in trees:
-            _check_xgboost_tree(tree, width)
+        return _CHECKS[library](data, width, groups)
+    except TreesError:
+        raise
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise _unread("XGBoost", error) from error
+        raise TreesError(f"the file is no model of {library}: {type(error).__name__}") from error
+
+
+def _xgboost(data: bytes, width: int, groups: int) -> bytes:
+    document = json.loads(data)
+    learner = document["learner"]
+    booster, sizes = learner["gradient_booster"], learner["learner_model_param"]
+    if booster["name"] != "gbtree":
+        raise TreesError(f"a booster of kind {str(booster['name'])[:32]!r} is not served; only gbtree is")
+    model = booster["model"]
+    trees, info = model["trees"], model["tree_info"]
+    _same("num_feature", int(sizes["num_feature"]), width)
+    _same("num_target", int(sizes["num_target"]), 1)
+    _same("num_class", max(1, int(sizes["num_class"])), groups)
+    if "c" in (learner.get("feature_types") or []):
+        raise TreesError("columns of categories are not served; encode them as numbers")
+    if len(trees) > TREES_MAX or len(info) != len(trees):
+        raise TreesError("the trees are too many, or not each has a class")
+    _within("tree_info", info, 0, groups)
+    _rising(model["iteration_indptr"], len(trees))
+    for tree in trees:
+        _check_xgboost_tree(tree, width)
     return json.dumps(document).encode()
 
 
@@ -89,34 +99,21 @@ def _check_xgboost_tree(tree: dict[str, Any], width: int) -> None:
     _no_cycle(child for child in (*left, *right) if child != -1)
 
 
-def checked_lightgbm(data: bytes, width: int, groups: int) -> str:
-    """The model as LightGBM's text, every index of its trees within bounds, and without what answers do not need.
-
-    Args:
-        data: a model in LightGBM's text.
-        width: columns of the signature.
-        groups: values that the model answers for a row: 1, or the number of classes from 3 on.
-
-    Raises:
-        TreesError: it is another kind of model, or an index is out of bounds.
-    """
-    try:
-        text, _, _ = data.decode().partition("\nend of trees")
-        head, *trees = re.split(r"\n\n+(?=Tree=)", text)
-        known = _pairs(head)
-        if not 1 <= len(trees) <= TREES_MAX:
-            raise TreesError("there are no trees, or too many")
-        _same("max_feature_idx", int(known["max_feature_idx"]), width - 1)
-        _same("num_class", int(known["num_class"]), groups)
-        _same("num_tree_per_iteration", int(known["num_tree_per_iteration"]), groups)
-        _same("trees of the last round", len(trees) % groups, 0)
-        names = [f"{name}={known[name]}" for name in (*_LIGHTGBM_HEAD, "feature_names", "feature_infos")]
-        parts = [_lightgbm_tree(number, _pairs(tree), width) for number, tree in enumerate(trees)]
-    except (KeyError, ValueError) as error:
-        raise _unread("LightGBM", error) from error
-    # Without `tree_sizes` the library finds the trees by itself, and follows no offset of the file.
+def _lightgbm(data: bytes, width: int, groups: int) -> bytes:
+    text, _, _ = data.decode().partition("\nend of trees")
+    head, *trees = re.split(r"\n\n+(?=Tree=)", text)
+    known = _pairs(head)
+    if not 1 <= len(trees) <= TREES_MAX:
+        raise TreesError("there are no trees, or too many")
+    _same("max_feature_idx", int(known["max_feature_idx"]), width - 1)
+    _same("num_class", int(known["num_class"]), groups)
+    _same("num_tree_per_iteration", int(known["num_tree_per_iteration"]), groups)
+    _same("trees of the last round", len(trees) % groups, 0)
+    # Only what answers need: without `tree_sizes` the library finds the trees by itself, and follows no offset.
+    names = [f"{name}={known[name]}" for name in (*_LIGHTGBM_HEAD, "feature_names", "feature_infos")]
     averaged = ["average_output"] if "average_output" in known else []
-    return "\n".join(["tree", *names, *averaged, "", *parts, "end of trees", ""])
+    parts = [_lightgbm_tree(number, _pairs(tree), width) for number, tree in enumerate(trees)]
+    return "\n".join(["tree", *names, *averaged, "", *parts, "end of trees", ""]).encode()
 
 
 def _lightgbm_tree(number: int, tree: dict[str, str], width: int) -> str:
@@ -182,7 +179,4 @@ def _same(name: str, found: int, wanted: int) -> None:
         raise TreesError(f"`{name}` is {found}, and {wanted} by the signature and the rest of the file")
 
 
-def _unread(library: str, error: Exception) -> TreesError:
-    if isinstance(error, TreesError):
-        return error
-    return TreesError(f"the file is no model of {library}: {type(error).__name__}")
+_CHECKS: dict[Library, Callable[[bytes, int, int], bytes]] = {"XGBoost": _xgboost, "LightGBM": _lightgbm}

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from aiohttp import web
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
@@ -283,7 +285,11 @@ async def serving(api: FakeApi) -> AsyncIterator[Callable[[], ApiClient]]:
     def client() -> ApiClient:
         found = Configuration(host=api.url)
         found.client_session_kwargs = {"trust_env": False}
-        return connect.client(found)
+        # The library reads the system's authorities for every client, which takes longer than most tests.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SSL_CERT_FILE", os.devnull)
+            patch.setenv("SSL_CERT_DIR", os.devnull)
+            return connect.client(found)
 
     try:
         yield client

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ssl
 from collections.abc import Mapping
 
@@ -21,7 +22,7 @@ def session(
         headers: that every request has.
         socket_factory: makes the sockets, and may refuse an address; the system's where None.
     """
-    connector = aiohttp.TCPConnector(force_close=True, ssl=ssl.create_default_context(), socket_factory=socket_factory)
+    connector = aiohttp.TCPConnector(force_close=True, ssl=_trust(), socket_factory=socket_factory)
     return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -32,3 +33,9 @@ def session(
         max_line_size=HEADER_BYTES_MAX,
         max_field_size=HEADER_BYTES_MAX,
     )
+
+
+@functools.cache
+def _trust() -> ssl.SSLContext:
+    """The system's authorities, read once: that takes 50 ms, and all sessions may share them."""
+    return ssl.create_default_context()

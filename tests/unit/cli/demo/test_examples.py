@@ -161,6 +161,9 @@ def test_the_image_of_an_extra_that_the_dockerfile_names_can_be_made() -> None:
     named = set(re.findall(r"EXTRA=([a-z-]+)", (ROOT / "serving" / "Dockerfile").read_text()))
     assert named >= {"serving", "serving-onnx", "prepare"}
     assert named <= extras.keys()
+    made = re.search(r"for program in (.*); do", (ROOT / "Makefile").read_text())
+    assert made is not None
+    assert named <= set(made[1].split()), "`make dist` writes the requirements of each"
 
 
 def test_the_job_that_compares_arms_reaches_the_pods_of_the_demo_and_holds_their_keys() -> None:
