@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
-settings.register_profile("dev", deadline=None)
+# A busy machine is no failure: neither one slow example nor many.
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("dev", PATIENT)
+settings.register_profile("ci", PATIENT, derandomize=True, print_blob=True)
+# For `make check`: the same few examples each time, so that it fails over what was changed and nothing else.
+settings.register_profile("quick", PATIENT, derandomize=True, print_blob=True, max_examples=25)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 

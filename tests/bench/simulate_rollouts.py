@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from scipy.stats import beta
+from scipy.special import betaincinv
 from tests.support.world import Behaviour, Traffic, World, a_served_world, a_spec, uri
 
 SEEDS = (11, 23, 47)
@@ -199,12 +199,12 @@ def broken(row: Row) -> str | None:
 
 def lower_bound(hits: int, runs: int) -> float:
     """Clopper and Pearson's one-sided bound: the share is at least this, with CONFIDENCE."""
-    return 0.0 if hits == 0 else float(beta.ppf(1 - CONFIDENCE, hits, runs - hits + 1))
+    return 0.0 if hits == 0 else float(betaincinv(hits, runs - hits + 1, 1 - CONFIDENCE))
 
 
 def upper_bound(hits: int, runs: int) -> float:
     """The same from above."""
-    return 1.0 if hits == runs else float(beta.ppf(CONFIDENCE, hits + 1, runs - hits))
+    return 1.0 if hits == runs else float(betaincinv(hits + 1, runs - hits, CONFIDENCE))
 
 
 def _median(values: Iterable[float]) -> float:

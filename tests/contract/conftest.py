@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from sklearn.datasets import load_wine
 from tests.support import bundles
-from tests.unit.serving.running import Case, Running, run
+from tests.unit.serving.running import Case, Running, run, wait_for_ends
 
 from serin_contract.keys import KeyRing, derive_ring, encode
 from serin_operator.decide.observation import PodFacts
@@ -36,6 +36,12 @@ class Arms:
     @property
     def pods(self) -> tuple[SeenPod, SeenPod]:
         return serving_pod(STABLE), serving_pod(CANDIDATE)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ends() -> Iterator[None]:
+    yield
+    wait_for_ends()
 
 
 @pytest.fixture(scope="session")

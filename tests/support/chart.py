@@ -26,7 +26,7 @@ def render(*settings: str) -> list[Json]:
     Raises:
         RenderError: Helm refused.
     """
-    return [manifest for manifest in yaml.safe_load_all(rendered_text(*settings)) if manifest]
+    return [manifest for manifest in yaml.load_all(rendered_text(*settings), yaml.CSafeLoader) if manifest]
 
 
 def rendered_text(*settings: str) -> str:

@@ -28,6 +28,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
+from tests.support.quick import slow
 
 from serin_bundle import BundleError, PackagedBundle, inspect, package
 
@@ -71,25 +72,25 @@ COMPILED: dict[str, tuple[Callable[[], Any], Any, Any]] = {
     "texts that may be missing": (lambda: encoded("ignore"), texts(missing=True), WINE.target),
     "texts that must be known": (lambda: encoded("error"), texts(missing=True), WINE.target),
     "a tree": (lambda: DecisionTreeClassifier(random_state=0), WINE.data, WINE.target),
-    "a forest": (lambda: RandomForestClassifier(20, random_state=0), WINE.data, NAMES),
+    "a forest": (lambda: RandomForestClassifier(5, random_state=0), WINE.data, NAMES),
     "a forest that learnt from missing values": (
-        lambda: RandomForestClassifier(20, random_state=0), gaps(WINE.data), WINE.target
+        lambda: RandomForestClassifier(5, random_state=0), gaps(WINE.data), WINE.target
     ),
-    "a forest behind a scaler": (lambda: scaled(RandomForestClassifier(9, random_state=0)), WINE.data, WINE.target),
-    "extra trees": (lambda: ExtraTreesClassifier(20, random_state=0), WINE.data, WINE.target),
-    "a forest of values": (lambda: RandomForestRegressor(20, random_state=0), DIABETES.data, DIABETES.target),
+    "a forest behind a scaler": (lambda: scaled(RandomForestClassifier(5, random_state=0)), WINE.data, WINE.target),
+    "extra trees": (lambda: ExtraTreesClassifier(5, random_state=0), WINE.data, WINE.target),
+    "a forest of values": (lambda: RandomForestRegressor(5, random_state=0), DIABETES.data, DIABETES.target),
     "gradient boosting of two classes": (
-        lambda: GradientBoostingClassifier(n_estimators=9, random_state=0), CANCER.data, CANCER.target
+        lambda: GradientBoostingClassifier(n_estimators=4, random_state=0), CANCER.data, CANCER.target
     ),
     "gradient boosting of three": (
-        lambda: GradientBoostingClassifier(n_estimators=9, random_state=0), WINE.data, WINE.target
+        lambda: GradientBoostingClassifier(n_estimators=4, random_state=0), WINE.data, WINE.target
     ),
     "gradient boosting with another loss": (
-        lambda: GradientBoostingClassifier(n_estimators=9, loss="exponential", random_state=0), CANCER.data,
+        lambda: GradientBoostingClassifier(n_estimators=4, loss="exponential", random_state=0), CANCER.data,
         CANCER.target
     ),
     "gradient boosting of values": (
-        lambda: GradientBoostingRegressor(n_estimators=9, random_state=0), DIABETES.data, DIABETES.target
+        lambda: GradientBoostingRegressor(n_estimators=4, random_state=0), DIABETES.data, DIABETES.target
     ),
     "histogram gradient boosting of two classes": (
         lambda: HistGradientBoostingClassifier(max_iter=5, random_state=0), gaps(CANCER.data), CANCER.target
@@ -117,8 +118,20 @@ def packaged(out: Path, model: Any, rows: Any, labels: Any, **more: Any) -> Pack
     return package(model.fit(rows, labels), rows, labels, out, name="m", golden_rows=8, **more)
 
 
+# One of each converter and of each kind of column.
+QUICK = {
+    "a pipeline that scales",
+    "rows of 32 bits",
+    "texts that may be missing",
+    "a forest",
+    "gradient boosting of two classes",
+    "histogram gradient boosting of values",
+    "support vectors",
+}
+
+
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", COMPILED)
+@pytest.mark.parametrize("name", [name if name in QUICK else slow(name) for name in COMPILED])
 def test_it_compiles_and_answers_alike(tmp_path: Path, name: str) -> None:
     model, rows, labels = COMPILED[name]
     made = packaged(tmp_path / "b", model(), rows, labels, onnx="require")

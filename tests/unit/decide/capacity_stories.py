@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.support.world import Behaviour, World, a_served_world, a_spec, is_phase, uri
-from tests.unit.decide.stories import at_weight, promoted, settled, story
+from tests.unit.decide.stories import at_weight, long_story, promoted, settled, story
 from tests.unit.decide.telling import Telling
 
 STEPS = [{"weight": 25, "for": "20s"}, {"weight": 50, "for": "20s"}]
@@ -132,7 +132,7 @@ def kept_warm_but_its_pods_are_lost() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def warm_beside_the_next_trial() -> Telling:
     telling = trial(watch={"keepWarm": "10m"})
     telling.run(promoted(2))
@@ -145,7 +145,7 @@ def warm_beside_the_next_trial() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def kept_warm_too_short() -> Telling:
     telling = trial(watch={"keepWarm": "30s"})
     telling.run(promoted(2))
@@ -156,7 +156,7 @@ def kept_warm_too_short() -> Telling:
     return telling
 
 
-@story
+@long_story
 def autoscaled_trial() -> Telling:
     scaling = {"autoscaling": {"minReplicas": 2, "maxReplicas": 8}, "resources": {"requests": {"cpu": "100m"}}}
     telling = Counting(a_served_world(spec=spec(1, serving=scaling)))

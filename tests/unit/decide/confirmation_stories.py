@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.support.world import Traffic, a_spec
-from tests.unit.decide.stories import at_weight, promoted, settled, story, trial
+from tests.unit.decide.stories import at_weight, long_story, promoted, settled, story, trial
 from tests.unit.decide.telling import Telling
 
 from serin_operator.decide.observation import ParentProbe
@@ -11,7 +11,7 @@ from serin_operator.decide.observation import ParentProbe
 ALONE = {"steps": [{"weight": 25, "for": "30s"}]}
 
 
-@story
+@long_story
 def gateway_does_not_lead_to_the_candidate() -> Telling:
     telling = trial(trial_spec=a_spec(2, rollout=ALONE))
     telling.world.gateway_says = ParentProbe("shop/public", 0, "404 without a revision")
@@ -30,7 +30,7 @@ def gateway_that_cannot_be_asked() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def gateway_splits_otherwise() -> Telling:
     telling = trial(trial_spec=a_spec(2, rollout=ALONE))
     telling.world.gateway_share = 0.05
@@ -53,7 +53,7 @@ def gateway_splits_otherwise_from_the_middle_of_a_step() -> Telling:
     return telling
 
 
-@story
+@long_story
 def part_of_the_gateway_keeps_the_weights_before() -> Telling:
     telling = trial(
         trial_spec=a_spec(2, rollout={"steps": [{"weight": 5, "for": "10s"}, {"weight": 25, "for": "60s"}]})

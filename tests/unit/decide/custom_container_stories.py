@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.support.world import Behaviour, World, a_custom_spec, a_spec, a_world, image, is_phase
-from tests.unit.decide.stories import at_weight, settled, story
+from tests.unit.decide.stories import at_weight, long_story, settled, story
 from tests.unit.decide.telling import Telling
 
 GOOD, BAD = 0.001, 0.2
@@ -57,7 +57,7 @@ def custom_container_crash_loops() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def custom_container_whose_query_fails() -> Telling:
     telling = custom_trial()
     telling.run(at_weight(5))
@@ -71,7 +71,7 @@ def custom_container_whose_query_fails() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def custom_container_watched() -> Telling:
     telling = custom_trial(a_custom_spec(2, watch={"for": "1h", "keepWarm": "1h"}))
     telling.run(is_phase("Watching"))
@@ -82,7 +82,7 @@ def custom_container_watched() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def custom_container_after_a_bundle() -> Telling:
     world = a_world(numbers={"errors": GOOD})
     assert world.run(is_phase("Stable"), seconds=60), world.status.message
@@ -93,7 +93,7 @@ def custom_container_after_a_bundle() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def bundle_after_a_custom_container() -> Telling:
     telling = custom_trial(a_spec(2))
     telling.note("it is a bundle, and its gates read counts")

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.support.replicas_world import ReplicasWorld, a_replicas_spec, a_replicas_world
 from tests.support.world import Behaviour, World, a_spec, is_phase, uri
-from tests.unit.decide.stories import promoted, settled, story
+from tests.unit.decide.stories import long_story, promoted, settled, story
 from tests.unit.decide.telling import Telling
 
 
@@ -55,7 +55,7 @@ def replicas_rolled_back() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def replicas_superseded() -> Telling:
     telling, _ = replicas_trial()
     telling.run(in_step(2))
@@ -65,7 +65,7 @@ def replicas_superseded() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def replicas_operator_restarted() -> Telling:
     telling, world = replicas_trial()
     telling.run(in_step(1))
@@ -75,7 +75,7 @@ def replicas_operator_restarted() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def replicas_pod_replaced() -> Telling:
     telling, world = replicas_trial()
     telling.run(in_step(2))
@@ -88,7 +88,7 @@ def replicas_pod_replaced() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def replicas_announcement_lost() -> Telling:
     telling, world = replicas_trial()
     telling.run(lambda world: world.status.candidate is not None and world.status.candidate.endpoints_at is not None)
@@ -111,7 +111,7 @@ def replicas_candidate_takes_no_announcement() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def replicas_pods_not_readable() -> Telling:
     telling, world = replicas_trial()
     telling.run(lambda world: world.status.candidate is not None)
@@ -124,7 +124,7 @@ def replicas_pods_not_readable() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def replicas_candidate_loses_its_pods() -> Telling:
     telling, world = replicas_trial()
     telling.run(in_step(2))
@@ -134,7 +134,7 @@ def replicas_candidate_loses_its_pods() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def replicas_service_edited() -> Telling:
     telling, world = replicas_trial()
     telling.run(lambda world: world.status.candidate is not None)
@@ -147,7 +147,7 @@ def replicas_service_edited() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def replicas_gateway_added_midway() -> Telling:
     telling, world = replicas_trial()
     telling.run(in_step(2))
@@ -158,7 +158,7 @@ def replicas_gateway_added_midway() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def replicas_gateway_removed_midway() -> Telling:
     world = a_replicas_world(spec=a_spec(1, serving={"replicas": 3}), gateway_api=True)
     telling = Telling(world)

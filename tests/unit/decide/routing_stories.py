@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.support.world import Behaviour, a_served_world, a_spec, a_world, is_phase, uri
-from tests.unit.decide.stories import at_weight, promoted, settled, story, trial
+from tests.unit.decide.stories import at_weight, long_story, promoted, settled, story, trial
 from tests.unit.decide.telling import Telling
 
 STICKY = {"parentRefs": [{"name": "public"}], "hostnames": ["wine.example.com"], "stickiness": {"cookie": "wine"}}
@@ -60,7 +60,7 @@ def sticky_rollback() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def gateway_without_patterns() -> Telling:
     telling = sticky_trial(takes_patterns=False)
     telling.run(is_phase("Holding"))
@@ -71,7 +71,7 @@ def gateway_without_patterns() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def gateway_forgets_patterns_midway() -> Telling:
     telling = sticky_trial()
     telling.run(at_weight(25))
@@ -92,7 +92,7 @@ def referred_rule_promotion() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def referred_rule_edited_midway() -> Telling:
     telling = referred_trial()
     telling.run(at_weight(25))
@@ -105,7 +105,7 @@ def referred_rule_edited_midway() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def referred_rule_taken_away_midway() -> Telling:
     telling = referred_trial()
     telling.run(at_weight(5))

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.support.shadow_world import ShadowWorld, a_shadow_spec, a_shadow_world
 from tests.support.world import is_phase
-from tests.unit.decide.stories import at_weight, promoted, settled, story
+from tests.unit.decide.stories import at_weight, long_story, promoted, settled, story
 from tests.unit.decide.telling import Telling
 
 
@@ -31,7 +31,7 @@ def sending(telling: Telling, world: ShadowWorld) -> None:
     telling.note("a copy of the traffic is being sent" if world.shadowing() else "no copy is being sent")
 
 
-@story
+@long_story
 def shadow_then_promoted() -> Telling:
     telling, world = shadow_trial()
     telling.run(is_shadowing)
@@ -96,7 +96,7 @@ def shadow_only_observed() -> Telling:
     return telling
 
 
-@story
+@long_story
 def shadow_outlives_the_operator() -> Telling:
     telling, world = shadow_trial()
     telling.run(is_shadowing)

@@ -12,11 +12,18 @@ from serin_contract.startup import EXIT_REFUSED, StartupFailure, StartupReason, 
 from serin_operator.decide.observation import ContainerEnd
 
 STORIES: dict[str, Callable[[], Telling]] = {}
+LONG: set[str] = set()
+"""The stories of many passes, which the quick look leaves out."""
 
 
 def story(tell: Callable[[], Telling]) -> Callable[[], Telling]:
     STORIES[tell.__name__] = tell
     return tell
+
+
+def long_story(tell: Callable[[], Telling]) -> Callable[[], Telling]:
+    LONG.add(tell.__name__)
+    return story(tell)
 
 
 def settled(telling: Telling) -> Telling:
@@ -95,7 +102,7 @@ def error_rate_rolled_back() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def no_traffic_at_all() -> Telling:
     spec = a_spec(2)
     spec["rollout"]["deadline"] = "10m"
@@ -105,7 +112,7 @@ def no_traffic_at_all() -> Telling:
     return telling
 
 
-@story
+@long_story
 def labels_stop_midway() -> Telling:
     telling = trial()
     telling.run(at_weight(25))
@@ -139,7 +146,7 @@ def reverted_midway() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def policy_changed_midway() -> Telling:
     telling = trial()
     telling.run(at_weight(25))
@@ -155,7 +162,7 @@ def policy_changed_midway() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def steps_narrowed_midway() -> Telling:
     telling = trial()
     telling.run(at_weight(50))
@@ -166,7 +173,7 @@ def steps_narrowed_midway() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def paused_and_resumed() -> Telling:
     telling = trial()
     telling.run(at_weight(25))
@@ -190,7 +197,7 @@ def fails_while_paused() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def bundle_missing_then_put_in_place() -> Telling:
     telling = trial(bundles={uri(2): refusal(StartupReason.BundleMissing, "there is no manifest.json in /mnt/model/2")})
     telling.run(seconds=70)
@@ -247,7 +254,7 @@ def candidate_fits_no_node() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def candidate_pods_killed() -> Telling:
     telling = trial()
     telling.run(at_weight(25))
@@ -285,7 +292,7 @@ def operator_restarted_midway() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def route_edited_wider() -> Telling:
     telling = trial()
     telling.run(at_weight(25))
@@ -295,7 +302,7 @@ def route_edited_wider() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def route_edited_wider_during_warm_up() -> Telling:
     telling = trial(models={uri(2): Behaviour(ready_after_seconds=20.0)})
     telling.run(seconds=10)
@@ -305,7 +312,7 @@ def route_edited_wider_during_warm_up() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def route_edited_narrower() -> Telling:
     telling = trial()
     telling.run(at_weight(50))
@@ -315,7 +322,7 @@ def route_edited_narrower() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def route_edited_to_zero() -> Telling:
     telling = trial()
     telling.run(at_weight(50))
@@ -348,7 +355,7 @@ def gateway_api_missing() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def gateway_api_removed_midway() -> Telling:
     telling = trial()
     telling.run(at_weight(25))
@@ -361,7 +368,7 @@ def gateway_api_removed_midway() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def gateway_missing() -> Telling:
     telling = trial(missing_gateways=())
     telling.run(at_weight(5))
@@ -374,7 +381,7 @@ def gateway_missing() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def route_refused() -> Telling:
     telling = trial()
     telling.run(at_weight(5))
@@ -387,7 +394,7 @@ def route_refused() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def controller_silent() -> Telling:
     telling = trial()
     telling.world.accepts_routes = None
@@ -399,7 +406,7 @@ def controller_silent() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def rejected_stays_rejected() -> Telling:
     telling = trial(models={uri(2): Behaviour(accuracy=0.75)})
     telling.run(is_phase("RolledBack"))
@@ -416,7 +423,7 @@ def rejected_stays_rejected() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def deadline_rolls_back() -> Telling:
     rollout = a_spec()["rollout"] | {"deadline": "3m", "onDeadline": "RollBack"}
     telling = trial(traffic=Traffic(label_share=0.0), trial_spec=a_spec(2, rollout=rollout))
@@ -431,7 +438,7 @@ def no_gates() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def back_to_an_earlier_version() -> Telling:
     telling = trial()
     telling.run(promoted(2))

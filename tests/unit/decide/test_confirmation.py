@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from tests.support.quick import slow
 from tests.support.world import Traffic, World, a_served_world, a_spec, is_phase
 
 from serin_operator.decide import confirmation
@@ -102,7 +103,7 @@ def test_a_candidate_that_the_gateway_does_not_lead_to_gets_no_caller_and_after_
     world = _introduced()
     world.run(seconds=59)
     assert (world.status.phase, world.status.candidate.step) == ("Progressing", -1)
-    world.run(seconds=200)
+    world.run(seconds=200, tick_seconds=5)
     assert world.status.phase == "Holding"
     assert "shop/public answers the probe with 503 without a revision" in (world.status.message or "")
     assert world.weights()[world.candidate] == 0
@@ -170,7 +171,7 @@ def test_the_clock_starts_anew_when_the_split_is_confirmed() -> None:
 
 def test_a_wrong_split_holds_whatever_the_gates_say_and_the_condition_says_so() -> None:
     world = _started(gateway_share=0.05)
-    world.run(seconds=300)
+    world.run(seconds=300, tick_seconds=4)
     assert world.status.phase == "Holding"
     assert "5." in (world.status.message or "")
     assert "25.0%" in (world.status.message or "")
@@ -240,7 +241,7 @@ def test_numbers_that_move_at_every_look_are_written_with_the_evidence_alone() -
     assert all(later - earlier >= 14 for earlier, later in pairwise(moments[1:])), written
 
 
-@pytest.mark.parametrize("claimed", [0.01, 0.05, 0.25, 0.5, 0.75, 0.99])
+@pytest.mark.parametrize("claimed", [slow(0.01), 0.05, slow(0.25), 0.5, slow(0.75), slow(0.99)])
 def test_a_split_as_claimed_is_hardly_ever_called_wrong_at_any_of_many_looks(claimed: float) -> None:
     draws, series, looks = np.random.default_rng(7), 400, 60
     wrong = 0
@@ -254,7 +255,7 @@ def test_a_split_as_claimed_is_hardly_ever_called_wrong_at_any_of_many_looks(cla
 
 
 @pytest.mark.parametrize(
-    ("claimed", "real", "requests"), [(0.25, 0.05, 150), (0.5, 0.6, 1500), (0.05, 0.0, 250), (0.05, 0.25, 80)]
+    ("claimed", "real", "requests"), [(0.25, 0.05, 150), slow(0.5, 0.6, 1500), (0.05, 0.0, 250), (0.05, 0.25, 80)]
 )
 def test_another_split_is_called_wrong_within(claimed: float, real: float, requests: int) -> None:
     draws = np.random.default_rng(3)

@@ -192,10 +192,10 @@ def test_a_deadline_that_is_moved_lets_a_trial_go_on() -> None:
     spec = a_spec(2, rollout=a_spec()["rollout"] | {"deadline": "2m"})
     world = a_served_world(traffic=Traffic(label_share=0.0))
     world.change(spec)
-    assert world.run(is_phase("Paused"), seconds=300)
+    assert world.run(is_phase("Paused"), seconds=300, tick_seconds=5)
     world.traffic.label_share = 1.0
     world.change(a_spec(2, rollout=a_spec()["rollout"] | {"deadline": "30m"}))
-    assert world.run(lambda world: world.stable != first(world), seconds=900), world.status.message
+    assert world.run(lambda world: world.stable != first(world), seconds=900, tick_seconds=5), world.status.message
 
 
 @pytest.mark.parametrize("replicas", [1, 3, 10])

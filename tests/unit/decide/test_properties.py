@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.quick import examples
 from tests.support.world import (
     Behaviour,
     KilledError,
@@ -254,7 +255,7 @@ def check_fixpoint(watched: Watched) -> None:
     assert not [pod for pod in world.pods if pod.purpose == "resolve"], "no resolve pod is left"
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(seed=st.integers(0, 999), acts=st.lists(ACTS, min_size=1, max_size=14))
 def test_whatever_happens_the_invariants_hold_and_a_good_candidate_gets_through(
     seed: int, acts: list[tuple[str, Act]]

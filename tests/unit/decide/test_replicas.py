@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.builders import NOW, NOW_TEXT, a_candidate, a_pod, situated
+from tests.support.quick import examples
 from tests.support.replicas_world import ReplicasWorld, a_replicas_spec, a_replicas_world
 from tests.support.world import Behaviour, KilledError, ReplyLostError, Traffic, uri
 from tests.unit.decide.watched import Watched
@@ -422,7 +423,7 @@ def test_no_third_revision_may_have_pods_when_the_service_selects_both() -> None
     assert blocked.weights is None
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(
     seed=st.integers(0, 99),
     acts=st.lists(

@@ -14,20 +14,23 @@ from tests.bench.simulate_rollouts import (
     table,
     upper_bound,
 )
+from tests.support.quick import slow
 
 BY_NAME = {case.name: case for case in CASES}
 
 
-def test_blameless_candidates_are_promoted() -> None:
+@pytest.mark.parametrize("runs", [5, slow(60)])
+def test_blameless_candidates_are_promoted(runs: int) -> None:
     case = BY_NAME["plain"]
-    row = simulate(case, 5, (roll_out(case, 5_000 + run) for run in range(30)))
+    row = simulate(case, 5, (roll_out(case, 5_000 + run) for run in range(runs)))
     assert broken(row) is None, table([row])
     assert row.promoted / row.runs >= 0.8, table([row])
 
 
-def test_a_ten_point_drop_is_found_in_time() -> None:
+@pytest.mark.parametrize("runs", [3, slow(40)])
+def test_a_ten_point_drop_is_found_in_time(runs: int) -> None:
     case = BY_NAME["10 points, held"]
-    row = simulate(case, 5, (roll_out(case, 5_000 + run) for run in range(20)))
+    row = simulate(case, 5, (roll_out(case, 5_000 + run) for run in range(runs)))
     assert broken(row) is None, table([row])
     assert row.promoted == 0, table([row])
 

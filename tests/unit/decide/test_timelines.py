@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.support.quick import slow
 from tests.unit.decide import (  # noqa: F401 — told beside the others
     capacity_stories,
     confirmation_stories,
@@ -14,14 +15,14 @@ from tests.unit.decide import (  # noqa: F401 — told beside the others
     shadow_stories,
     watch_stories,
 )
-from tests.unit.decide.stories import STORIES
+from tests.unit.decide.stories import LONG, STORIES
 
 from serin_operator.decide.judge import GateReason
 
 TIMELINES = Path(__file__).parent / "timelines"
 
 
-@pytest.mark.parametrize("name", STORIES)
+@pytest.mark.parametrize("name", [slow(name) if name in LONG else name for name in STORIES])
 def test_the_story_goes_as_it_is_written(name: str, update_golden: bool) -> None:
     telling = STORIES[name]()
     assert telling.gate_reasons <= set(GateReason), "every verdict gives a reason of the enumeration"

@@ -13,15 +13,17 @@ from tests.bench.verdicts.naive import Naive, psi
 from tests.bench.verdicts.rollouts import Outcome, restart, roll_out
 from tests.bench.verdicts.series import SEED_APART, broken, jobs_of, rows_of, summed
 from tests.support.counting import Slots, label_sums
+from tests.support.quick import slow
 from tests.support.rows import Counter, Drawn, Rows, a_profile, draw
 from tests.support.rows_world import a_served_rows_world
 from tests.support.world import a_spec, uri
 
 RUNS = 8
 SHORT_SECONDS = 900.0
+SMOKE = [case if case.name == "one feature +3 sd" else slow(case) for case in CASES if case.smoke]
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.smoke], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", SMOKE, ids=lambda case: case.name)
 def test_a_short_series_does_not_break_the_bound(case: Case) -> None:
     short = replace(case, seconds=SHORT_SECONDS, steps=((5, "5m"), (10, "3m"), (25, "3m"), (50, "3m")))
     row = summed(case.name, 5, (roll_out(short, 5_000 + run) for run in range(RUNS)))
@@ -94,14 +96,14 @@ def test_half_of_the_rows_come_in_batches() -> None:
 def test_a_profile_errs_as_one_of_so_many_rows_does() -> None:
     """A bin of N/K of N rows has a true share with variance p(1 − p)/N."""
     draws = np.random.default_rng(1)
-    rows = Rows(features=400, training_rows=1000)
+    rows = Rows(features=200, training_rows=1000)
     profile = a_profile(draws, rows)
     counter = Counter(profile)
-    live = draws.standard_normal((20_000, 400))
+    live = draws.standard_normal((10_000, 200))
     counted = counter.count(Drawn(live, np.zeros(len(live)), np.ones(len(live), bool), np.ones(len(live))))
-    first = counted.features.reshape(400, 11)[:, 0] / 20_000
+    first = counted.features.reshape(200, 11)[:, 0] / 10_000
     assert first.mean() == pytest.approx(0.1, abs=0.002)
-    assert first.var() == pytest.approx(0.09 / 1000 + 0.09 / 20_000, rel=0.25)
+    assert first.var() == pytest.approx(0.09 / 1000 + 0.09 / 10_000, rel=0.25)
 
 
 def test_missing_values_have_the_last_bin_and_are_told_as_missing() -> None:

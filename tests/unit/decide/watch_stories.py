@@ -7,7 +7,7 @@ from typing import Any
 from tests.support.world import Behaviour, World, is_phase, uri
 from tests.unit.decide.capacity_stories import Counting, spec, trial
 from tests.unit.decide.replicas_stories import replicas_trial
-from tests.unit.decide.stories import promoted, settled, story
+from tests.unit.decide.stories import long_story, promoted, settled, story
 from tests.unit.decide.telling import Telling
 
 WATCH = {"for": "2h", "keepWarm": "5m"}
@@ -35,7 +35,7 @@ def keeps_one_pod(telling: Telling) -> None:
     telling.run(seconds=300, tick_seconds=20)
 
 
-@story
+@long_story
 def watch_without_a_breach() -> Telling:
     telling = watched(watch={"for": "20m", "keepWarm": "5m"})
     telling.run(promoted(2), seconds=1500, tick_seconds=20)
@@ -50,7 +50,7 @@ def watch_rolls_back_at_once() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def watch_rolls_back_once_the_pods_are_back() -> Telling:
     telling = watched()
     keeps_one_pod(telling)
@@ -60,7 +60,7 @@ def watch_rolls_back_once_the_pods_are_back() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def watch_sees_a_passing_breach() -> Telling:
     telling = watched(gates={"errorRate": {"max": 0.05}}, watch=WATCH)
     telling.world.models[uri(2)].error_rate = 0.4
@@ -72,7 +72,7 @@ def watch_sees_a_passing_breach() -> Telling:
     return telling
 
 
-@story
+@long_story
 def watch_that_alerts() -> Telling:
     telling = watched(watch=WATCH | {"onBreach": "Alert"})
     goes_bad(telling)
@@ -83,7 +83,7 @@ def watch_that_alerts() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def watch_with_no_one_to_go_back_to() -> Telling:
     telling = watched(rollout={"surge": "NoSurge"}, watch={"for": "2h"})
     goes_bad(telling)
@@ -91,7 +91,7 @@ def watch_with_no_one_to_go_back_to() -> Telling:
     return telling
 
 
-@story
+@long_story
 def watched_pods_are_lost() -> Telling:
     telling = watched()
     telling.world.models[uri(2)].never_ready = True
@@ -100,7 +100,7 @@ def watched_pods_are_lost() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def watched_pods_come_back() -> Telling:
     telling = watched()
     telling.world.models[uri(2)].ready_after_seconds = 30.0
@@ -110,7 +110,7 @@ def watched_pods_come_back() -> Telling:
     return telling
 
 
-@story
+@long_story
 def watch_ended_by_the_next_trial() -> Telling:
     telling = watched()
     telling.change(spec(3, watch=WATCH))
@@ -119,7 +119,7 @@ def watch_ended_by_the_next_trial() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def breached_while_the_next_bundle_is_checked() -> Telling:
     telling = watched()
     telling.world.bundles[uri(3)] = "sha256:" + "b" * 64
@@ -132,7 +132,7 @@ def breached_while_the_next_bundle_is_checked() -> Telling:
     return telling
 
 
-@story
+@long_story
 def watch_and_back_by_the_spec() -> Telling:
     telling = watched()
     keeps_one_pod(telling)
@@ -142,7 +142,7 @@ def watch_and_back_by_the_spec() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def watch_survives_a_restart() -> Telling:
     telling = watched()
     goes_bad(telling, 0.9)
@@ -153,7 +153,7 @@ def watch_survives_a_restart() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def watch_finds_the_route_changed() -> Telling:
     telling = watched()
     previous = telling.world.status.previous
@@ -164,7 +164,7 @@ def watch_finds_the_route_changed() -> Telling:
     return telling
 
 
-@story
+@long_story
 def watch_given_up() -> Telling:
     telling = watched()
     telling.change(spec(2, watch={"for": "0s"}))
@@ -172,7 +172,7 @@ def watch_given_up() -> Telling:
     return settled(telling)
 
 
-@story
+@long_story
 def watch_without_a_gateway() -> Telling:
     telling, world = replicas_trial()
     world.change(world.spec | {"watch": WATCH})

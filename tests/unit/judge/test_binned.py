@@ -7,9 +7,10 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
+from tests.support.quick import examples
 from tests.unit.judge.bins_build import EVEN, FAR, LIKE_TRAINING, Pods, counted, profile, rows_of
 from tests.unit.judge.build import policy
 
@@ -215,7 +216,7 @@ def sums(bins: BinEvidence) -> list[list[float]]:
     return [list(found) for arm in ("candidate", "stable", "own") if (found := bins.total(arm)) is not None]
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(growth, st.data())
 def test_lost_and_repeated_polls_and_the_order_of_answers_change_no_sum(history, data):
     polls = told(history)
@@ -227,7 +228,7 @@ def test_lost_and_repeated_polls_and_the_order_of_answers_change_no_sum(history,
     assert absorbed(*[poll[::-1] for poll in polls]) == in_order, "the e-processes are the same as well"
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(growth, st.data())
 def test_a_restart_at_any_poll_changes_nothing(history, data):
     polls = told(history)
@@ -243,7 +244,7 @@ def test_a_restart_at_any_poll_changes_nothing(history, data):
     assert bins == straight
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(growth)
 def test_two_pods_count_as_one_that_did_both_their_work(history):
     polls = told(history)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.quick import slow
 from tests.unit.judge.build import answer, judged, policy, served
 
 from serin_contract import callers
@@ -80,8 +81,9 @@ STUBBORN = Crowd(callers=400, requests=1, alpha=0.09, beta=0.01, weights=(50,) *
 """The models are always right for some callers and always wrong for others, so each cohort repeats the last."""
 
 
-def test_a_few_heavy_callers_do_not_roll_a_good_candidate_back() -> None:
-    assert false_rollbacks(HEAVY, policy(budget=BUDGET, sticky=True), 200, once=True) <= BUDGET
+@pytest.mark.parametrize("runs", [60, slow(400)])
+def test_a_few_heavy_callers_do_not_roll_a_good_candidate_back(runs: int) -> None:
+    assert false_rollbacks(HEAVY, policy(budget=BUDGET, sticky=True), runs, once=True) <= BUDGET
 
 
 def test_they_would_if_each_of_their_requests_counted() -> None:
@@ -93,6 +95,7 @@ def test_the_same_callers_in_cohort_after_cohort_do_not_roll_a_good_candidate_ba
     assert false_rollbacks(STUBBORN, policy(budget=BUDGET, sticky=True), 300, once=True) <= BUDGET
 
 
+@pytest.mark.slow
 def test_they_would_if_cohorts_were_multiplied() -> None:
     assert false_rollbacks(STUBBORN, policy(budget=BUDGET, sticky=False), 100, once=True) > 1.5 * BUDGET
 

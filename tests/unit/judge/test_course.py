@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.quick import slow
 
 from serin_operator.api.deployment import GateStatus
 from serin_operator.decide.judge import course
@@ -30,7 +31,7 @@ def lived(looks: int, seconds: float = 1.0) -> Course:
     return found
 
 
-@pytest.mark.parametrize("looks", [1, 2, 50, 500, 50_000])
+@pytest.mark.parametrize("looks", [1, 2, 50, 500, 5_000, slow(50_000)])
 def test_first_and_last_are_there_and_those_between_lie_evenly(looks: int) -> None:
     found = lived(looks)
     assert len(found.points) <= POINTS_MAX

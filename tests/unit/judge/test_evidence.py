@@ -7,8 +7,9 @@ import math
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.quick import examples
 from tests.unit.judge.build import COHORT, answer, both, policy, served
 
 from serin_contract.stats import CohortStats, LabelCounts, PodStats
@@ -267,7 +268,7 @@ cohort_stats = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     st.lists(
         st.tuples(

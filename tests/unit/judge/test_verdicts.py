@@ -7,8 +7,9 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.quick import examples
 from tests.unit.judge.build import COHORT, judged, policy
 
 from serin_operator.api.deployment import GateStatus
@@ -386,7 +387,7 @@ cohorts = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     st.dictionaries(st.sampled_from(["c.1.x", "c.2.x", "c.3.x"]), cohorts),
     st.sampled_from([None, 0.0, 0.5, 0.9, 1.0]),

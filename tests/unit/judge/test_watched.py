@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.quick import slow
 
 from serin_contract.stats import BinCounts, CohortStats, LabelCounts, PodStats, QualityCounts
 from serin_operator.decide.judge import watched, watched_saved
@@ -153,7 +154,7 @@ def test_what_cannot_be_read_is_a_new_start_whole(sentence: str, spoil: Any) -> 
     assert watched_saved.restore({"watch": saved}, "wine-b", NONCE) == watched.start("wine-b", NONCE), sentence
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", [0, *map(slow, range(1, 5))])
 def test_ten_restarts_at_random_looks_change_no_sum(seed: int) -> None:
     """What was saved is up to five minutes old, and pods go on counting: nothing is lost and nothing counts twice."""
     draws = random.Random(seed)
@@ -193,6 +194,7 @@ def test_a_trail_keeps_all_it_is_given_and_stays_short(looks: list[tuple[float, 
     assert sizes == sorted(sizes), "every window holds the shorter ones"
 
 
+@pytest.mark.slow
 def test_the_windows_of_a_long_trail_are_dense_at_every_length() -> None:
     """However far back a change lies, a window begins within an eighth of that before or after it."""
     trail = Trail()

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,12 +55,27 @@ async def server(gateway: Gateway) -> AsyncIterator[TestServer]:
         yield server
 
 
+@asynccontextmanager
+async def probing(clock: list[float], request_seconds: float) -> AsyncIterator[Prober]:
+    async with sessions.session() as session:
+        prober = Prober(session, clock=lambda: clock[0], request_seconds=request_seconds)
+        try:
+            yield prober
+        finally:
+            await prober.close()
+
+
 @pytest.fixture
 async def prober(clock: list[float]) -> AsyncIterator[Prober]:
-    async with sessions.session() as session:
-        prober = Prober(session, clock=lambda: clock[0], request_seconds=0.3)
+    async with probing(clock, 10.0) as prober:
         yield prober
-        await prober.close()
+
+
+@pytest.fixture
+async def hasty(clock: list[float]) -> AsyncIterator[Prober]:
+    """Waits no longer than a test may take."""
+    async with probing(clock, 0.3) as prober:
+        yield prober
 
 
 def question(*origins: str, host: str = "wine.example.com") -> Question:
@@ -94,7 +110,6 @@ def good() -> web.Response:
         ([lambda: web.Response(status=500, headers=OURS)], 0, "500 from the candidate"),
         ([lambda: web.Response(status=302, headers={"Location": "/x"})], 0, "302 without a revision"),
         ([good, good, good, lambda: web.Response(status=404)], 3, "404 without a revision"),
-        ([good, 5.0], 1, "no answer to one of several requests: it did not answer within 0.3 s"),
     ],
 )
 async def test_an_answer_that_is_not_the_candidates_ends_the_row(
@@ -116,12 +131,20 @@ async def test_a_long_answer_is_not_read(prober: Prober, gateway: Gateway, serve
     assert (await prober.round(question(origin(server)))).parents[0].in_a_row == 5
 
 
+async def test_an_answer_that_does_not_come_ends_the_row(hasty: Prober, gateway: Gateway, server: TestServer) -> None:
+    gateway.answers = [good, 5.0]
+    facts = await hasty.round(question(origin(server)))
+    said = "no answer to one of several requests: it did not answer within 0.3 s"
+    assert facts.parents == (ParentProbe("infra/public", 1, said),)
+    assert len(gateway.asked) == 2
+
+
 async def test_a_gateway_that_is_silent_or_not_there_cannot_be_told_of(
-    prober: Prober, gateway: Gateway, server: TestServer, closed_port: int
+    hasty: Prober, gateway: Gateway, server: TestServer, closed_port: int
 ) -> None:
     gateway.answers = [5.0]
-    silent = await prober.round(question(origin(server)))
-    gone = await prober.round(question(f"http://127.0.0.1:{closed_port}"))
+    silent = await hasty.round(question(origin(server)))
+    gone = await hasty.round(question(f"http://127.0.0.1:{closed_port}"))
     assert silent.parents == (ParentProbe("infra/public", unknown="it did not answer within 0.3 s"),)
     assert gone.parents == (ParentProbe("infra/public", unknown="it cannot be reached (ClientConnectorError)"),)
 
@@ -171,13 +194,14 @@ async def test_a_parent_without_an_address_is_passed_on(prober: Prober) -> None:
     assert facts.parents == (ParentProbe("infra/public", unknown="its status publishes no address"),)
 
 
-async def until_found(prober: Prober, asked: Question) -> ProbeFacts:
-    for _ in range(200):
+async def until_found(prober: Prober, asked: Question, answered: str = "") -> ProbeFacts:
+    """What a round found, once one has ended with that answer."""
+    for _ in range(1000):
         found = prober.ask("u1", asked)
-        if found.parents:
+        if found.parents and found.parents[0].answered == answered:
             return found
         await asyncio.sleep(0.01)
-    raise AssertionError("no round has ended")
+    raise AssertionError("no such round has ended")
 
 
 async def test_asking_never_waits_and_begins_one_round_a_second(
@@ -194,8 +218,7 @@ async def test_asking_never_waits_and_begins_one_round_a_second(
     gateway.answers = [lambda: web.Response(status=404)]
     clock[0] = 1.0
     assert prober.ask("u1", asked).parents[0].in_a_row == 5, "what the latest round found stands until the next ends"
-    await asyncio.sleep(0.1)
-    assert prober.ask("u1", asked).parents[0].answered == "404 without a revision"
+    assert (await until_found(prober, asked, "404 without a revision")).parents[0].in_a_row == 0
 
 
 async def test_another_trial_begins_without_what_was_found_of_the_last(

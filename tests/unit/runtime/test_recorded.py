@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from tests.support.quick import slow
 from tests.support.rows_world import a_rows_spec, a_served_rows_world
 from tests.support.world import World, a_served_world, a_spec
 
@@ -58,9 +60,10 @@ def a_watch() -> Iterator[Observation]:
     yield from observations(world, 5)
 
 
+@pytest.mark.parametrize("every", [3, slow(1)])
 @pytest.mark.parametrize("worlds", [a_trial, a_trial_with_bins, a_watch])
-def test_what_was_seen_and_decided_in_a_roll_out_comes_back(worlds: Any) -> None:
-    for seen in worlds():
+def test_what_was_seen_and_decided_in_a_roll_out_comes_back(worlds: Any, every: int) -> None:
+    for seen in itertools.islice(worlds(), 0, None, every):
         assert decode(on_disk(seen), Observation) == seen
         plan = decide(seen)
         read = decode(on_disk(plan), Plan)

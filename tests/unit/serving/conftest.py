@@ -14,12 +14,18 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from tests.unit.serving.running import Case, Running, run
+from tests.unit.serving.running import Case, Running, run, wait_for_ends
 
 from serin_bundle import package
 from serin_contract.keys import KeyRing, derive_ring, encode
 
 MASTERS = {"m1": b"1" * 32, "m2": b"2" * 32}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ends() -> Iterator[None]:
+    yield
+    wait_for_ends()
 
 
 @pytest.fixture(scope="session")

@@ -124,9 +124,21 @@ def settings(case: Case, keys_file: Path, **changes: Any) -> Settings:
     return Settings(**{**values, **changes})
 
 
+_ending: list[threading.Thread] = []
+
+
+def wait_for_ends() -> None:
+    """Wait until the servers whose blocks are over have ended, and say nothing more."""
+    while _ending:
+        _ending.pop().join(timeout=20)
+
+
 @contextlib.contextmanager
 def run(case: Case, keys_file: Path, **changes: Any) -> Iterator[Running]:
-    """Serve the bundle for the length of the block."""
+    """Serve the bundle for the length of the block.
+
+    The end is begun when the block is over, and not waited for: it takes a third of a second in which nothing is done.
+    """
     configured = settings(case, keys_file, **changes)
     loaded = startup.load(configured)
     inference, stats = drain.listen("127.0.0.1", 0), drain.listen("127.0.0.1", 0)
@@ -154,4 +166,4 @@ def run(case: Case, keys_file: Path, **changes: Any) -> Iterator[Running]:
         yield Running(case, *ports, grpc_port=grpc_port, drain=lambda: loop.call_soon_threadsafe(end.ask))
     finally:
         loop.call_soon_threadsafe(end.ask)
-        thread.join(timeout=20)
+        _ending.append(thread)

@@ -13,11 +13,12 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from onnx import helper, numpy_helper
 from tests.support import bundles
+from tests.support.quick import examples
 from tests.unit.serving.running import Case
 from tests.unit.serving.running import settings as settings_of
 
@@ -220,7 +221,7 @@ def odd_rows(draw: Any, case: Case) -> Any:
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("name", NAMES)
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(data=st.data())
 def test_a_compiled_model_answers_and_refuses_as_the_model_does(
     cases: dict[str, Case], both: dict[str, tuple[Any, Any]], name: str, data: st.DataObject

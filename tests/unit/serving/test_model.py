@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 import pytest
 import skops.io
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -22,6 +22,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from tests.support.quick import examples
 from tests.unit.serving.running import Case
 
 from serin_contract.bundle import Column, Golden, Signature
@@ -52,7 +53,7 @@ def as_signature(document: Any) -> Signature:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(deadline=None, max_examples=20)
+@examples(20)
 @given(data=st.data())
 def test_a_served_answer_is_bit_equal_to_the_model(
     cases: dict[str, Case], models: dict[str, Model], name: str, data: st.DataObject

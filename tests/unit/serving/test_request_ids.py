@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.serving.running import Case, Running, run, settings
+from tests.unit.serving.running import Case, Running, run, settings, wait_for_ends
 
 from serin_serving import log, startup
 from serin_serving.app import App
@@ -76,6 +76,7 @@ async def fail(_scope: Scope, _receive: Receive) -> Answer:
 @pytest.fixture
 def stream() -> Iterator[io.StringIO]:
     """What the log of this process is written to for the length of a test."""
+    wait_for_ends()
     root = logging.getLogger()
     before = root.handlers[:], root.level
     written = io.StringIO()
@@ -119,6 +120,7 @@ def test_requests_are_logged_where_that_is_asked_for(wine: Case, keys_file: Path
     with run(wine, keys_file, logs_requests=True) as server:
         server.infer(wine.rows[:3], cohort="wine-2.1.a", id="do-not-log-me")
         server.call("POST", server.path("infer"), b"{", x_request_id="mine-7")
+    wait_for_ends()
     good, refused = [line for line in lines(stream) if line["message"] == "answered"]
     assert (good["status"], good["rows"], good["cohort"], len(good["request_id"])) == (200, 3, "wine-2.1.a", 32)
     assert (refused["status"], refused["rows"], refused["request_id"]) == (400, 0, "mine-7")
@@ -130,6 +132,7 @@ def test_no_request_is_logged_by_default(wine: Case, keys_file: Path, stream: io
     with run(wine, keys_file) as server:
         server.infer(wine.rows[:3])
         server.call("POST", server.path("infer"), b"{")
+    wait_for_ends()
     assert not [line for line in lines(stream) if line["message"] == "answered"]
 
 

@@ -112,18 +112,13 @@ def test_neither_library_is_imported_for_a_model_of_scikit_learn(wine: Case) -> 
     assert found.stdout.strip() == "[]"
 
 
-def test_an_image_without_the_library_says_which_one_it_needs(tmp_path: Path) -> None:
+def test_an_image_without_the_library_says_which_one_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows, labels = WINE
     made = case(tmp_path / "wine", XGBClassifier(**FEW).fit(rows, labels), rows, labels)
-    program = (
-        "import sys; sys.modules['xgboost'] = None; from pathlib import Path; from serin_serving import startup; "
-        "from serin_serving.settings import Settings; from serin_serving.errors import RefusedError\n"
-        f"path, digest = Path({str(made.path)!r}), {made.digest!r}\n"
-        "try: startup.load(Settings('w', 'w-1', 'p', path, digest, Path('k'), None, 0.0))\n"
-        "except RefusedError as error: print(error.reason, error.message)"
-    )
-    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=True)
-    assert found.stdout.startswith("ModelTypeRefused the model needs xgboost, which this image has not")
+    monkeypatch.setitem(sys.modules, "xgboost", None)
+    found = refused(made)
+    assert found.reason is StartupReason.ModelTypeRefused
+    assert found.message.startswith("the model needs xgboost, which this image has not")
 
 
 def test_a_damaged_booster_with_a_good_digest_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.otlp_receiver import Receiver, attributes, receiving
-from tests.unit.serving.running import Case, Running, run, settings
+from tests.unit.serving.running import Case, Running, run, settings, wait_for_ends
 
 from serin_serving import sampling, traces
 from serin_serving.metrics import Metrics
@@ -248,6 +248,7 @@ def test_a_receiver_that_is_gone_costs_no_answer_and_no_end(
     with run(wine, keys_file) as server:
         assert server.call("POST", server.path("infer"), body(server)).status == 200
         began = time.monotonic()
+    wait_for_ends()
     assert time.monotonic() - began < FLUSH_SECONDS_MAX + 5
 
 

@@ -53,6 +53,7 @@ def test_spoiled_model_loses_ten_points_on_what_callers_send(trained: dict[int, 
     assert trained[3].live <= min(trained[1].live, trained[2].live) - 0.10
 
 
+@pytest.mark.slow
 def test_bundle_of_the_spoiled_model_shows_nothing(
     trained: dict[int, Trained], data: models.Data, tmp_path: Path
 ) -> None:

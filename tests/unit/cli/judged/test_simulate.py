@@ -133,6 +133,7 @@ def test_drift_and_package_read_parquet_as_they_read_csv(files: list[str], tmp_p
     assert digests[0] == digests[1]
 
 
+@pytest.mark.slow
 def test_a_regressor_is_tried_with_larger_errors(tmp_path: Path) -> None:
     draws = np.random.default_rng(0)
     rows = draws.normal(size=(800, 2))
