@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Literal
 
 from serin_contract import startup
+from serin_operator.api.base import Condition
 from serin_operator.api.deployment import CandidateStatus, ModelDeploymentSpec, Phase
 from serin_operator.api.revision import ModelRevisionSpec, ModelRevisionStatus, RevisionModel
 from serin_operator.api.spec import Model
@@ -97,12 +98,19 @@ def _wait(situation: Situation, pod: PodFacts) -> Draft:
 
 def _still_refused(situation: Situation) -> Draft | None:
     """While a bundle is checked again, what the last check of this spec said stands: nothing flaps."""
-    status, kind = situation.seen.status, "ArtifactVerified"
-    said = next((known for known in status.conditions if known.type == kind and known.status == "False"), None)
-    if status.phase != Phase.Failed or said is None or said.observed_generation != situation.seen.generation:
+    status, said = situation.seen.status, _last_refusal(situation)
+    if said is None or said.observed_generation != situation.seen.generation:
         return None
     draft = begin(situation, Phase.Failed, said.reason, status.message or "")
     return replace(draft, artifact=(False, said.reason, said.message))
+
+
+def _last_refusal(situation: Situation) -> Condition | None:
+    """What the condition says of a bundle that was refused, where that is how things stand."""
+    status = situation.seen.status
+    if status.phase != Phase.Failed:
+        return None
+    return next((one for one in status.conditions if one.type == "ArtifactVerified" and one.status == "False"), None)
 
 
 def _refused(situation: Situation, pod: PodFacts, end: ContainerEnd) -> Draft:
@@ -115,7 +123,8 @@ def _refused(situation: Situation, pod: PodFacts, end: ContainerEnd) -> Draft:
     left = end.finished_at + RETRY_SECONDS - situation.now
     if left <= 0:
         draft = replace(draft, records=(Delete("v1", "Pod", pod.name, pod.uid),))
-    if situation.seen.status.phase != Phase.Failed:
+    before = _last_refusal(situation)
+    if before is None or before.reason != reason:
         draft = draft.with_event("Warning", reason, message, "Resolve")
     return replace(draft, artifact=(False, reason, sentence), retry_after_seconds=max(1.0, left))
 

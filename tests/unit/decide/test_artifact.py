@@ -148,6 +148,12 @@ def test_one_event_for_one_refused_bundle_and_no_flapping_while_it_is_tried() ->
         assert changed.status.phase == Phase.Pending, "another spec is another bundle"
 
 
+def test_another_reason_for_the_same_refusal_is_an_event_of_its_own() -> None:
+    first = decide(observed(pods=(_pod(_end(UNREACHED, EXIT_UNAVAILABLE)),)))
+    then = decide(observed(pods=(_pod(_end(DENIED, EXIT_REFUSED)),), status=first.status))
+    assert [event.reason for event in (*first.events, *then.events)] == ["SourceUnavailable", "SourceDenied"]
+
+
 def test_a_known_revision_is_tried_without_a_second_look() -> None:
     draft = _prepared(revisions=(a_record(TARGET, verdict="Superseded"),))
     assert draft.candidate is not None
