@@ -116,7 +116,8 @@ def _last_refusal(situation: Situation) -> Condition | None:
 def _refused(situation: Situation, pod: PodFacts, end: ContainerEnd) -> Draft:
     said, sentence = availability.end_sentence(pod, end)
     reason = "BundleCheckFailed" if said == GateReason.CandidateCrashed else said.value
-    message = f"{sentence}. Mend the bundle or spec.model; it is checked again every {RETRY_SECONDS:.0f} s"
+    mends = "It is tried" if said == GateReason.SourceUnavailable else "Mend the bundle or spec.model; it is checked"
+    message = f"{sentence}. {mends} again every {RETRY_SECONDS:.0f} s"
     if situation.stable is not None:
         message += f". {situation.stable.revision} keeps serving"
     draft = begin(situation, Phase.Failed, reason, message)

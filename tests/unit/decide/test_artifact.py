@@ -154,6 +154,13 @@ def test_another_reason_for_the_same_refusal_is_an_event_of_its_own() -> None:
     assert [event.reason for event in (*first.events, *then.events)] == ["SourceUnavailable", "SourceDenied"]
 
 
+def test_only_what_a_person_can_mend_is_to_be_mended() -> None:
+    away = _prepared(_pod(_end(UNREACHED, EXIT_UNAVAILABLE))).message
+    assert away == "pod resolving waits for its bundle: the source did not answer. It is tried again every 30 s"
+    assert "refuses its bundle" in (denied := _prepared(_pod(_end(DENIED, EXIT_REFUSED))).message)
+    assert "Mend the bundle or spec.model; it is checked again every 30 s" in denied
+
+
 def test_a_known_revision_is_tried_without_a_second_look() -> None:
     draft = _prepared(revisions=(a_record(TARGET, verdict="Superseded"),))
     assert draft.candidate is not None
