@@ -28,6 +28,10 @@ from serin_operator.decide.plan import Apply, Delete, RevisionReport
 RETRY_SECONDS = 30.0
 """Between two looks at a bundle that was missing or wrong; it may be put right in place."""
 
+NOT_BEGUN = ("ContainerCreating", "PodInitializing")
+BEGIN_SECONDS = 15.0
+"""A pod that has not begun by then, although a node has taken it, waits for an object to mount or for its image."""
+
 PICKLE_ALLOWED = "PickleAllowed"
 PICKLE_SENTENCE = "spec.model.allowPickle lets code of whoever made the bundle run in its pods"
 
@@ -80,7 +84,7 @@ def _resolve(situation: Situation) -> Draft:
 
 
 def _wait(situation: Situation, pod: PodFacts) -> Draft:
-    sentence = availability.waiting_sentence([pod])
+    sentence = _does_not_begin(situation, pod) or availability.waiting_sentence([pod])
     refused = _still_refused(situation)
     if refused is not None and not pod.unschedulable and pod.waiting_reason not in CANNOT_START:
         draft = refused
@@ -94,6 +98,22 @@ def _wait(situation: Situation, pod: PodFacts) -> Draft:
             f"checking the bundle at {situation.spec.model.uri}: {sentence}",
         )
     return replace(draft, retry_after_seconds=WAIT_SECONDS)
+
+
+def _does_not_begin(situation: Situation, pod: PodFacts) -> str | None:
+    """Which objects a pod may be waiting for: that one is missing the kubelet tells nobody but its events."""
+    model, objects = situation.spec.model, []
+    if model.credentials is not None:
+        objects.append(f"Secret {model.credentials.secret_name}")
+    if (signed := model.signed_by) is not None:
+        objects.append(f"Secret {signed.secret_name}" if signed.secret_name else f"ConfigMap {signed.config_map_name}")
+    waits = pod.waiting_reason in NOT_BEGUN and pod.last_end is None and not pod.unschedulable
+    if not objects or not waits or situation.now < pod.created_at + BEGIN_SECONDS:
+        return None
+    return (
+        f"pod {pod.name} has not begun; it needs {' and '.join(objects)} of spec.model, see kubectl describe pod "
+        f"{pod.name}"
+    )
 
 
 def _still_refused(situation: Situation) -> Draft | None:
