@@ -89,6 +89,15 @@ def waiting_sentence(pods: list[PodFacts]) -> str:
     return f"none of its {len(pods)} pods is ready yet"
 
 
+def without_bundle(seen: Observation, revision: str) -> str | None:
+    """Which pod of a revision has come to no bundle, and why; None where none has told so."""
+    for pod in seen.serving_pods(revision):
+        refusal = _refusal(pod)
+        if refusal is not None and not pod.ready and not pod.terminating:
+            return _words(pod, refusal)
+    return None
+
+
 def end_sentence(pod: PodFacts, end: ContainerEnd) -> tuple[GateReason, str]:
     """Reason and sentence of a container's end; a refusal of the server speaks for itself."""
     refusal = startup.decode_failure(end.message)
