@@ -30,17 +30,17 @@ $(UV):
 .PHONY: setup
 setup: .venv/.ready ## Set up the Python environment in .venv
 
-dist/.ready: .venv/.ready $(WHEEL_INPUTS)
+dist/.ready: .venv/.ready Makefile $(WHEEL_INPUTS)
 	@echo "Building the wheel and the images' requirements"
 	@rm -rf dist && mkdir -p dist
 	@$(UV) build -q --wheel --out-dir dist
-	@for program in operator serving serving-onnx; do \
+	@for program in operator serving serving-onnx prepare; do \
 		$(UV) export -q --frozen --no-dev --no-emit-project --extra $$program --no-header --no-annotate \
 			-o dist/requirements-$$program.txt; done
 	@rm -f dist/.gitignore && touch $@
 
 .PHONY: dist
-dist: dist/.ready ## Build the wheel and the pinned requirements of both images
+dist: dist/.ready ## Build the wheel and the pinned requirements of the images
 
 .PHONY: cluster
 cluster: dist ## Start the local cluster with gateway and operator
