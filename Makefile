@@ -40,7 +40,7 @@ $(UV):
 .PHONY: setup
 setup: .venv/.ready ## Set up the Python environment in .venv
 
-dist/.ready: .venv/.ready $(WHEEL_INPUTS)
+dist/.ready: .venv/.ready Makefile $(WHEEL_INPUTS)
 	@echo "Building the wheel and the images' requirements"
 	@rm -rf dist && mkdir -p dist
 	@$(UV) build -q --wheel --out-dir dist

@@ -66,12 +66,15 @@ def chart_values(images: dict[str, Image]) -> dict[str, Any]:
 
 
 def _sources(cluster: Cluster) -> dict[str, Any]:
-    """Return where custom gates may ask: programs of a developer's beside the node, which is no real network's."""
+    """Return where custom gates may ask and bundles may lie: beside the node and in Services, no real network's."""
     if cluster.mode != "netns":
         return {}
     prometheus = f"http://{addresses.NODE}:{addresses.PROMETHEUS_PORT}"
     documents = f"{addresses.NODE}:{addresses.DOCUMENTS_PORT}"
-    return {"customGates": {"prometheusUrl": prometheus, "hosts": [documents]}}
+    return {
+        "customGates": {"prometheusUrl": prometheus, "hosts": [documents]},
+        "artefacts": {"allowedRanges": [addresses.SERVICE_RANGE]},
+    }
 
 
 def _what_pods_say(cluster: Cluster) -> str:

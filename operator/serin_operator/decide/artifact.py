@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Literal
 
 from serin_contract import startup
+from serin_operator.api.base import Condition
 from serin_operator.api.deployment import CandidateStatus, ModelDeploymentSpec, Phase
 from serin_operator.api.revision import ModelRevisionSpec, ModelRevisionStatus, RevisionModel
 from serin_operator.api.spec import Model
@@ -26,6 +27,10 @@ from serin_operator.decide.plan import Apply, Delete, RevisionReport
 
 RETRY_SECONDS = 30.0
 """Between two looks at a bundle that was missing or wrong; it may be put right in place."""
+
+NOT_BEGUN = ("ContainerCreating", "PodInitializing")
+BEGIN_SECONDS = 15.0
+"""A pod that has not begun by then, although a node has taken it, waits for an object to mount or for its image."""
 
 PICKLE_ALLOWED = "PickleAllowed"
 PICKLE_SENTENCE = "spec.model.allowPickle lets code of whoever made the bundle run in its pods"
@@ -79,7 +84,7 @@ def _resolve(situation: Situation) -> Draft:
 
 
 def _wait(situation: Situation, pod: PodFacts) -> Draft:
-    sentence = availability.waiting_sentence([pod])
+    sentence = _does_not_begin(situation, pod) or availability.waiting_sentence([pod])
     refused = _still_refused(situation)
     if refused is not None and not pod.unschedulable and pod.waiting_reason not in CANNOT_START:
         draft = refused
@@ -95,27 +100,52 @@ def _wait(situation: Situation, pod: PodFacts) -> Draft:
     return replace(draft, retry_after_seconds=WAIT_SECONDS)
 
 
+def _does_not_begin(situation: Situation, pod: PodFacts) -> str | None:
+    """Which objects a pod may be waiting for: that one is missing the kubelet tells nobody but its events."""
+    model, objects = situation.spec.model, []
+    if model.credentials is not None:
+        objects.append(f"Secret {model.credentials.secret_name}")
+    if (signed := model.signed_by) is not None:
+        objects.append(f"Secret {signed.secret_name}" if signed.secret_name else f"ConfigMap {signed.config_map_name}")
+    waits = pod.waiting_reason in NOT_BEGUN and pod.last_end is None and not pod.unschedulable
+    if not objects or not waits or situation.now < pod.created_at + BEGIN_SECONDS:
+        return None
+    return (
+        f"pod {pod.name} has not begun; it needs {' and '.join(objects)} of spec.model, see kubectl describe pod "
+        f"{pod.name}"
+    )
+
+
 def _still_refused(situation: Situation) -> Draft | None:
     """While a bundle is checked again, what the last check of this spec said stands: nothing flaps."""
-    status, kind = situation.seen.status, "ArtifactVerified"
-    said = next((known for known in status.conditions if known.type == kind and known.status == "False"), None)
-    if status.phase != Phase.Failed or said is None or said.observed_generation != situation.seen.generation:
+    status, said = situation.seen.status, _last_refusal(situation)
+    if said is None or said.observed_generation != situation.seen.generation:
         return None
     draft = begin(situation, Phase.Failed, said.reason, status.message or "")
     return replace(draft, artifact=(False, said.reason, said.message))
 
 
+def _last_refusal(situation: Situation) -> Condition | None:
+    """What the condition says of a bundle that was refused, where that is how things stand."""
+    status = situation.seen.status
+    if status.phase != Phase.Failed:
+        return None
+    return next((one for one in status.conditions if one.type == "ArtifactVerified" and one.status == "False"), None)
+
+
 def _refused(situation: Situation, pod: PodFacts, end: ContainerEnd) -> Draft:
     said, sentence = availability.end_sentence(pod, end)
     reason = "BundleCheckFailed" if said == GateReason.CandidateCrashed else said.value
-    message = f"{sentence}. Mend the bundle or spec.model; it is checked again every {RETRY_SECONDS:.0f} s"
+    mends = "It is tried" if said == GateReason.SourceUnavailable else "Mend the bundle or spec.model; it is checked"
+    message = f"{sentence}. {mends} again every {RETRY_SECONDS:.0f} s"
     if situation.stable is not None:
         message += f". {situation.stable.revision} keeps serving"
     draft = begin(situation, Phase.Failed, reason, message)
     left = end.finished_at + RETRY_SECONDS - situation.now
     if left <= 0:
         draft = replace(draft, records=(Delete("v1", "Pod", pod.name, pod.uid),))
-    if situation.seen.status.phase != Phase.Failed:
+    before = _last_refusal(situation)
+    if before is None or before.reason != reason:
         draft = draft.with_event("Warning", reason, message, "Resolve")
     return replace(draft, artifact=(False, reason, sentence), retry_after_seconds=max(1.0, left))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from serin_contract import startup
-from serin_contract.startup import StartupReason
+from serin_contract.startup import StartupFailure, StartupReason
 from serin_operator.api.deployment import CandidateStatus, GateStatus
 from serin_operator.decide import timestamps
 from serin_operator.decide.judge.reasons import GateReason
@@ -79,9 +79,9 @@ def waiting_sentence(pods: list[PodFacts]) -> str:
     for pod in pods:
         if pod.unschedulable:
             return f"no node takes pod {pod.name}: {pod.unschedulable}"
-        refusal = startup.decode_failure(pod.last_end.message) if pod.last_end else None
+        refusal = _refusal(pod)
         if refusal is not None and refusal.reason is StartupReason.SourceUnavailable:
-            return f"pod {pod.name} waits for its bundle: {refusal.message}"
+            return _words(pod, refusal)
         if pod.waiting_reason and pod.waiting_reason not in ("ContainerCreating", "PodInitializing"):
             return f"pod {pod.name} waits, {pod.waiting_reason}: {pod.waiting_message or 'no more is known'}"
     if not pods:
@@ -89,17 +89,35 @@ def waiting_sentence(pods: list[PodFacts]) -> str:
     return f"none of its {len(pods)} pods is ready yet"
 
 
+def without_bundle(seen: Observation, revision: str) -> str | None:
+    """Which pod of a revision has come to no bundle, and why; None where none has told so."""
+    for pod in seen.serving_pods(revision):
+        refusal = _refusal(pod)
+        if refusal is not None and not pod.ready and not pod.terminating:
+            return _words(pod, refusal)
+    return None
+
+
 def end_sentence(pod: PodFacts, end: ContainerEnd) -> tuple[GateReason, str]:
     """Reason and sentence of a container's end; a refusal of the server speaks for itself."""
     refusal = startup.decode_failure(end.message)
     if refusal is not None:
-        return GateReason(refusal.reason.value), f"pod {pod.name} refuses its bundle: {refusal.message}"
+        return GateReason(refusal.reason.value), _words(pod, refusal)
     last_words = f"; its last words: {end.message.strip()[-300:]}" if end.message.strip() else ""
     return (
         GateReason.CandidateCrashed,
         f"pod {pod.name} ended with exit code {end.exit_code} ({end.reason}){last_words}; see kubectl logs "
         f"--previous {pod.name}",
     )
+
+
+def _refusal(pod: PodFacts) -> StartupFailure | None:
+    return startup.decode_failure(pod.last_end.message) if pod.last_end else None
+
+
+def _words(pod: PodFacts, refusal: StartupFailure) -> str:
+    waits = refusal.reason is StartupReason.SourceUnavailable
+    return f"pod {pod.name} {'waits for' if waits else 'refuses'} its bundle: {refusal.message}"
 
 
 def _failure(seen: Observation, candidate: CandidateStatus, pods: list[PodFacts]) -> tuple[GateReason, str] | None:

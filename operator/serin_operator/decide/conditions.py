@@ -7,7 +7,7 @@ from typing import Literal
 
 from serin_operator.api.base import Condition
 from serin_operator.api.deployment import GateStatus
-from serin_operator.decide import artifact, capacity, custom_container, watch
+from serin_operator.decide import artifact, availability, capacity, custom_container, watch
 from serin_operator.decide.draft import Draft, Situation
 from serin_operator.decide.routing import ReplicasRouting, noun
 from serin_operator.decide.trained import traffic_as_trained
@@ -58,10 +58,11 @@ def condition(kind: str, answer: Answer, before: tuple[Condition, ...], generati
 def _ready(situation: Situation, draft: Draft) -> Answer:
     if draft.stable is None:
         return "False", draft.reason, f"no revision serves yet: {draft.message}"
-    ready = situation.seen.ready(draft.stable.revision)
+    stable = draft.stable.revision
+    ready, lacks = situation.seen.ready(stable), availability.without_bundle(situation.seen, stable)
     if ready == 0:
-        return "False", "NoReadyPod", f"{draft.stable.revision} has no ready pod; see its Deployment"
-    return "True", "Serving", f"{draft.stable.revision} serves with {ready} ready pods"
+        return "False", "NoReadyPod", f"{stable} has no ready pod; {lacks or 'see its Deployment'}"
+    return "True", "Serving", f"{stable} serves with {ready} ready pods{f'; {lacks}' if lacks else ''}"
 
 
 def _progressing(draft: Draft) -> Answer:

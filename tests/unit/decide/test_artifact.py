@@ -148,6 +148,51 @@ def test_one_event_for_one_refused_bundle_and_no_flapping_while_it_is_tried() ->
         assert changed.status.phase == Phase.Pending, "another spec is another bundle"
 
 
+def test_another_reason_for_the_same_refusal_is_an_event_of_its_own() -> None:
+    first = decide(observed(pods=(_pod(_end(UNREACHED, EXIT_UNAVAILABLE)),)))
+    then = decide(observed(pods=(_pod(_end(DENIED, EXIT_REFUSED)),), status=first.status))
+    assert [event.reason for event in (*first.events, *then.events)] == ["SourceUnavailable", "SourceDenied"]
+
+
+def test_only_what_a_person_can_mend_is_to_be_mended() -> None:
+    away = _prepared(_pod(_end(UNREACHED, EXIT_UNAVAILABLE))).message
+    assert away == "pod resolving waits for its bundle: the source did not answer. It is tried again every 30 s"
+    assert "refuses its bundle" in (denied := _prepared(_pod(_end(DENIED, EXIT_REFUSED))).message)
+    assert "Mend the bundle or spec.model; it is checked again every 30 s" in denied
+
+
+FETCHED = {"uri": "https://models.example.com/wine/1", "credentials": {"secretName": "reader"}}
+
+
+@pytest.mark.parametrize(
+    ("sentence", "model", "changes", "objects"),
+    [
+        ("it needs the credentials", FETCHED, {}, "Secret reader of"),
+        (
+            "and the keys, of either kind",
+            {**FETCHED, "signedBy": {"configMapName": "release"}},
+            {},
+            "Secret reader and ConfigMap release of",
+        ),
+        ("keys alone", {"uri": "pvc://models/wine/1", "signedBy": {"secretName": "keys"}}, {}, "Secret keys of"),
+        ("it is young yet", FETCHED, {"created_at": NOW - 14}, None),
+        ("it names no object", {"uri": FETCHED["uri"]}, {}, None),
+        ("it runs", FETCHED, {"waiting_reason": None}, None),
+        ("what else it waits for is told in its own words", FETCHED, {"waiting_reason": "ErrImagePull"}, None),
+        ("no node has taken it", FETCHED, {"unschedulable": "0/3 nodes"}, None),
+    ],
+)
+def test_a_pod_that_does_not_begin_says_what_it_needs(
+    sentence: str, model: dict[str, Any], changes: dict[str, Any], objects: str | None
+) -> None:
+    spec = a_spec(model=model)
+    waits = {"waiting_reason": "PodInitializing", "created_at": NOW - 15} | changes
+    pod = a_pod("resolving", situated(spec).target, purpose="resolve", **waits)
+    message = artifact.prepare(situated(spec, pods=(pod,))).message
+    assert ("has not begun; it needs" in message) is (objects is not None), sentence
+    assert objects is None or (objects in message and "kubectl describe pod resolving" in message)
+
+
 def test_a_known_revision_is_tried_without_a_second_look() -> None:
     draft = _prepared(revisions=(a_record(TARGET, verdict="Superseded"),))
     assert draft.candidate is not None

@@ -6,14 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.builders import NOW_TEXT, a_gate, a_pod, a_record, situated
+from tests.support.builders import NOW, NOW_TEXT, a_gate, a_pod, a_record, situated
 from tests.support.world import a_spec
 
+from serin_contract.startup import StartupFailure, StartupReason, encode
 from serin_operator.api.base import Condition
 from serin_operator.api.deployment import ModelDeploymentStatus, Phase, Rejection, StableStatus
 from serin_operator.decide.conditions import condition, conditions
 from serin_operator.decide.draft import begin
-from serin_operator.decide.observation import ParentFacts, RouteFacts
+from serin_operator.decide.observation import ContainerEnd, ParentFacts, PodFacts, RouteFacts
 
 TARGET = situated().target
 EARLIER = "2027-01-15T07:00:00Z"
@@ -129,6 +130,55 @@ REJECTED = {"rejected": (Rejection(revision=TARGET, reason="WorseThanStable", ti
 )
 def test_the_condition_says(sentence: str, kind: str, arguments: dict[str, Any], answer: tuple[str, str]) -> None:
     assert _answers(**arguments)[kind] == answer, sentence
+
+
+def _end(reason: StartupReason) -> ContainerEnd:
+    return ContainerEnd(1, "Error", encode(StartupFailure(reason, "so it says")).decode(), NOW)
+
+
+AWAY, UNSIGNED = _end(StartupReason.SourceUnavailable), _end(StartupReason.NotSigned)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "pods", "ready", "message"),
+    [
+        ("all is well", (a_pod(),), 1, f"{TARGET} serves with 1 ready pods"),
+        (
+            "a further one refuses",
+            (a_pod(), a_pod("pod-2", ready=False, last_end=UNSIGNED)),
+            1,
+            f"{TARGET} serves with 1 ready pods; pod pod-2 refuses its bundle: so it says",
+        ),
+        (
+            "one waits",
+            (a_pod(), a_pod("pod-2", ready=False, last_end=AWAY)),
+            1,
+            f"{TARGET} serves with 1 ready pods; pod pod-2 waits for its bundle: so it says",
+        ),
+        ("one had to wait, and has it", (a_pod(last_end=AWAY),), 1, f"{TARGET} serves with 1 ready pods"),
+        (
+            "one that goes is of no interest",
+            (a_pod(), a_pod("pod-2", ready=False, terminating=True, last_end=UNSIGNED)),
+            1,
+            f"{TARGET} serves with 1 ready pods",
+        ),
+        (
+            "none is left",
+            (a_pod(ready=False, last_end=AWAY),),
+            0,
+            f"{TARGET} has no ready pod; pod pod-1 waits for its bundle: so it says",
+        ),
+        ("none is there", (), 0, f"{TARGET} has no ready pod; see its Deployment"),
+    ],
+)
+def test_stable_says_which_pod_of_it_has_no_bundle(
+    sentence: str, pods: tuple[PodFacts, ...], ready: int, message: str
+) -> None:
+    of_stable = tuple(replace(pod, revision=TARGET) for pod in pods)
+    status = ModelDeploymentStatus(stable=StableStatus(revision=TARGET))
+    situation = situated(status=status, pods=of_stable, ready_endpoints={TARGET: ready})
+    said = conditions(situation, begin(situation, Phase.Stable, "WhyReason", "why"))
+    assert next(known.message for known in said if known.type == "Ready") == message, sentence
 
 
 @pytest.mark.parametrize(

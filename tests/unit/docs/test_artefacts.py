@@ -10,6 +10,7 @@ import yaml
 from serin_contract import bundle, labels, sources
 from serin_contract.startup import FETCH_REASONS
 from serin_operator.api.deployment import Model
+from serin_operator.decide import artifact
 from serin_serving import signers
 from serin_serving.fetch import archive, command, connect, download, transport
 
@@ -53,6 +54,8 @@ def test_the_numbers_are_those_of_the_code() -> None:
         assert words in PAGE
     assert f"P-256, P-384 or P-521, {signers.KEYS_MAX} at most" in PAGE
     assert f"# {labels.CACHE_GIBIBYTES} where no number is given" in PAGE
+    assert f"tried again every {artifact.RETRY_SECONDS:g} s" in PAGE
+    assert f"not begun after {artifact.BEGIN_SECONDS:g} s" in PAGE
     assert "up to five tries" in PAGE
     assert download.TRIES_MAX == 5
 
