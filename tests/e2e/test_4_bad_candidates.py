@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.e2e.conftest import beside_others, measured
+from tests.e2e.refusals import refused
 from tests.e2e.spoilt import BETTER, BETTER_STILL, DAMAGED, DECENT, LATE, LYING
 from tests.support import kubernetes_objects as objects
 from tests.support.stories import START_SECONDS, TRIAL_SECONDS, Place, State, in_words
@@ -28,16 +29,6 @@ def stable_serves_meanwhile(digits: Place) -> Iterator[str]:
     state = digits.state
     assert state.stable == first
     assert state.says("Ready", "True", "Serving")
-
-
-def refused(digits: Place, reason: str, seconds: float = START_SECONDS) -> State:
-    """Then the bundle is refused before any trial, in words, and stable is named as serving."""
-    state = digits.until(lambda state: state.current and state.phase == "Failed", f"it fails with {reason}", seconds)
-    assert state.says("ArtifactVerified", "False", reason)
-    assert state.says("Promoted", "False", reason)
-    assert f"{state.stable} keeps serving" in state.message
-    assert not state.candidate
-    return state
 
 
 @beside_others("bundles")

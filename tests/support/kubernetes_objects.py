@@ -10,6 +10,9 @@ Json = dict[str, Any]
 LABEL = "serin.dev/test"
 """On everything of the end-to-end tests that lies outside a namespace of theirs, and on those namespaces."""
 
+PLACE_LABEL = "serin.dev/test-namespace"
+"""On what lies outside a namespace and goes with it: its name."""
+
 GATEWAY = {"name": "public", "namespace": "serin-gateway"}
 CLAIM = "models"
 
@@ -28,33 +31,43 @@ def namespace(name: str, label: str = "e2e") -> Json:
     }
 
 
-def storage(namespace_: str, directory: Path, label: str = "e2e") -> list[Json]:
-    """The claim `models` on a directory that the cluster's one node sees."""
+def storage(
+    namespace_: str, directory: Path, label: str = "e2e", *, claim: str = CLAIM, mode: str = "ReadOnlyMany"
+) -> list[Json]:
+    """A claim on a directory that the cluster's one node sees.
+
+    Args:
+        namespace_: where the claim lies.
+        directory: of the node.
+        label: as in `namespace`.
+        claim: its name.
+        mode: how pods may use it, as ReadWriteMany; they write there only if the directory lets user 65532.
+    """
     volume = {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
-        "metadata": {"name": f"{namespace_}-{CLAIM}", "labels": {LABEL: label}},
+        "metadata": {"name": f"{namespace_}-{claim}", "labels": {LABEL: label, PLACE_LABEL: namespace_}},
         "spec": {
             "capacity": {"storage": "1Gi"},
-            "accessModes": ["ReadOnlyMany"],
+            "accessModes": [mode],
             "persistentVolumeReclaimPolicy": "Retain",
             "storageClassName": "",
-            "claimRef": {"namespace": namespace_, "name": CLAIM},
+            "claimRef": {"namespace": namespace_, "name": claim},
             "hostPath": {"path": str(directory), "type": "Directory"},
         },
     }
-    claim = {
+    made = {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
-        "metadata": {"name": CLAIM, "namespace": namespace_},
+        "metadata": {"name": claim, "namespace": namespace_},
         "spec": {
-            "accessModes": ["ReadOnlyMany"],
+            "accessModes": [mode],
             "storageClassName": "",
             "volumeName": volume["metadata"]["name"],
             "resources": {"requests": {"storage": "1Gi"}},
         },
     }
-    return [volume, claim]
+    return [volume, made]
 
 
 def feedback_route(namespace_: str, name: str, host: str) -> Json:

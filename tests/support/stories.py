@@ -120,6 +120,14 @@ class Place:
     def state(self) -> State:
         return State(self.mdep.latest)
 
+    def writable_claim(self, name: str) -> Path:
+        """Make a claim that all pods of the place can write to; returns its directory, which ends with the place."""
+        directory = self.models.directory / name
+        directory.mkdir(exist_ok=True)
+        directory.chmod(0o777)
+        self.apply(*objects.storage(self.namespace, directory, claim=name, mode="ReadWriteMany"))
+        return directory
+
     def kubectl(self, *words: str, stdin: str | None = None, timeout: float = 60.0) -> str:
         """Run kubectl in this namespace."""
         return self.cluster.kubectl("-n", self.namespace, *words, stdin=stdin, timeout=timeout)
@@ -297,7 +305,7 @@ def place(cluster: Cluster, namespace: str, models: Models, label: str = "e2e") 
 
 def _clear(cluster: Cluster, namespace: str, directory: Path) -> None:
     cluster.kubectl("delete", "namespace", namespace, "--wait=false", "--ignore-not-found")
-    cluster.kubectl("delete", "persistentvolume", f"{namespace}-{objects.CLAIM}", "--wait=false", "--ignore-not-found")
+    cluster.kubectl("delete", "persistentvolume", "-l", f"{objects.PLACE_LABEL}={namespace}", "--wait=false")
     shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -152,18 +152,18 @@ def serving(certificate: Certificate | None = None) -> Iterator[Web]:
 
 @dataclass(frozen=True)
 class Certificate:
-    """Of `localhost`, signed by itself."""
+    """Of one host, signed by itself."""
 
     file: Path
     key: Path
 
 
-def certificate(directory: Path) -> Certificate:
+def certificate(directory: Path, host: str = "localhost") -> Certificate:
     """Make one."""
     made = Certificate(directory / "server.crt", directory / "server.key")
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+         "-subj", "/CN=localhost", "-addext", f"subjectAltName=DNS:{host}",
          "-keyout", str(made.key), "-out", str(made.file)],
         check=True, capture_output=True,
     )  # fmt: skip
