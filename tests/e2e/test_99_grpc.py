@@ -25,15 +25,16 @@ def asked(place: Place) -> Asked:
 
 
 def route(place: Place) -> dict[str, int]:
-    """Weights of the route of callers by gRPC."""
-    (found,) = place.get("httproutes", f"--field-selector=metadata.name={NAME}.grpc")
-    return {backend["name"]: backend["weight"] for backend in found["spec"]["rules"][-1]["backendRefs"]}
+    """Weights of the route of callers by gRPC; none where there is no such route."""
+    found = place.get("httproutes", f"--field-selector=metadata.name={NAME}.grpc")
+    named = (backend for item in found for backend in item["spec"]["rules"][-1]["backendRefs"])
+    return {backend["name"]: backend["weight"] for backend in named}
 
 
 @beside_others("grpc")
 def test_a_model_whose_callers_speak_grpc_is_judged_by_them_and_promoted(place: Place) -> None:
     first = place.serves(DECENT, **SPEAKS)
-    place.until(lambda _: len(place.get("httproutes")) == 2, "there is a route for gRPC", 30)
+    place.until(lambda _: route(place) == {first: 100}, "there is a route for gRPC", 30)
     with callers(asked(place), place.cluster.inside_command) as told:
         place.wants(BETTER, **SPEAKS)
         candidate = str(place.until_candidate(20).candidate["revision"])
