@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.otlp_receiver import Receiver, attributes, receiving
+from tests.support.quick import slow
 from tests.unit.serving.running import Case, Running, run, settings, wait_for_ends
 
 from serin_serving import sampling, traces
@@ -111,9 +112,11 @@ STATES = {
     "a key twice voids all": ("a=1,a=2", ""),
     "text that is none of it": ("secret-of-a-caller", ""),
 }
+# Each waits half a second for its span.
+QUICK = {"members in their order", "text that is none of it"}
 
 
-@pytest.mark.parametrize("name", STATES)
+@pytest.mark.parametrize("name", [name if name in QUICK else slow(name) for name in STATES])
 def test_a_tracestate_goes_on_as_w3c_says(
     traced: Running, receiver: Receiver, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -240,6 +243,7 @@ def test_a_receiver_that_fails_or_hangs_costs_spans_and_no_answer(traced: Runnin
     assert count(traced, DROPPED) == 5
 
 
+@pytest.mark.slow
 def test_a_receiver_that_is_gone_costs_no_answer_and_no_end(
     wine: Case, keys_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
