@@ -11,6 +11,7 @@ from serin_cli.inspect import served_words, shown_words
 from serin_contract.bundle import CompilePolicy
 
 _PICKLES = (".joblib", ".pkl", ".pickle")
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
@@ -18,14 +19,14 @@ _PICKLES = (".joblib", ".pkl", ".pickle")
     "--model",
     "model_file",
     required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=_FILE,
     help="The fitted model: .skops, or .joblib and .pkl with --allow-pickle.",
 )
 @click.option(
     "--data",
     "data_file",
     required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=_FILE,
     help="The training rows: CSV with a header, where an empty cell is a missing value, or Parquet.",
 )
 @click.option("--target", required=True, metavar="COLUMN", help="The column with the labels or values.")
@@ -45,7 +46,7 @@ _PICKLES = (".joblib", ".pkl", ".pickle")
 @click.option(
     "--profile-data",
     "profile_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=_FILE,
     help="All training rows, CSV or Parquet, where --data is a random sample of them; read in chunks.",
 )
 @click.option(
@@ -74,7 +75,7 @@ _PICKLES = (".joblib", ".pkl", ".pickle")
 )
 @click.option(
     "--custom-data",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=_FILE,
     help="The file whose bytes that class reads.",
 )
 def package(

@@ -7,9 +7,10 @@ STATS_PORT = 8081
 """Stats, metrics and probes. Never in a routed Service."""
 
 GRPC_PORT = 8082
+"""Open Inference Protocol v2 over gRPC, where it is asked for."""
+
 GRPC_SERVICE = "inference.GRPCInferenceService"
 """Of the Open Inference Protocol; its methods are called by HTTP/2 under a path of this name."""
-"""Open Inference Protocol v2 over gRPC, where it is asked for."""
 
 INFERENCE_PATH_PREFIX = "/v2"
 """Open Inference Protocol v2: what the operator's own route names, beside PREDICT_PATH."""

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import orjson
 
-from serin_contract import http, ids, profile
+from serin_contract import http, profile
 from serin_contract.announcements import ANNOUNCEMENT_BYTES_MAX
 from serin_contract.mirrored import MIRRORED_BYTES_MAX
 from serin_serving import openapi, request_ids, spellings
@@ -44,7 +44,6 @@ Route = Callable[[Scope, Receive], Awaitable[Answer]]
 _ANNOUNCEMENT_MAC = http.ANNOUNCEMENT_MAC_HEADER.encode()
 _MIRRORED_MAC = http.MIRRORED_MAC_HEADER.encode()
 _ROWS_MAC = http.ROWS_MAC_HEADER.encode()
-_PREDICTION_ID = http.PREDICTION_ID_HEADER.encode()
 _MODELS = f"{http.INFERENCE_PATH_PREFIX}/models/"
 _VERSIONS = "/versions/"
 _VISIT = "serin.visit"
@@ -188,8 +187,6 @@ def inference_app(server: Server) -> CallersApp:
         return _ready(server, {"name": server.name})
 
     metadata = encode_metadata(server.name, server.revision, server.model.signature)
-    model = f"{_MODELS}{server.name}"
-    version = f"{model}{_VERSIONS}{server.revision}"
     of_model: dict[str, dict[str, Route]] = {
         "/infer": {"POST": infer},
         "": {"GET": _fixed(metadata)},
@@ -198,7 +195,7 @@ def inference_app(server: Server) -> CallersApp:
     return CallersApp(
         server,
         {
-            **{prefix + last: route for prefix in (model, version) for last, route in of_model.items()},
+            **{prefix + last: route for prefix in _prefixes(server) for last, route in of_model.items()},
             http.PREDICT_PATH: {"POST": predict},
             http.OPENAPI_PATH: {"GET": _made(server, openapi.encode)},
             http.DOCS_PATH: {"GET": _made(server, openapi.page)},
@@ -211,16 +208,19 @@ def inference_app(server: Server) -> CallersApp:
 
 def inference_paths(server: Server) -> dict[bytes, bool]:
     """Where the Open Inference Protocol is asked for inference; True where the path names the revision."""
+    model, version = _prefixes(server)
+    return {f"{model}/infer".encode(): False, f"{version}/infer".encode(): True}
+
+
+def _prefixes(server: Server) -> tuple[str, str]:
+    """Paths of the model, and of its revision."""
     model = f"{_MODELS}{server.name}"
-    return {f"{model}/infer".encode(): False, f"{model}{_VERSIONS}{server.revision}/infer".encode(): True}
+    return model, f"{model}{_VERSIONS}{server.revision}"
 
 
 def inferred(body: bytes, prediction_id: str) -> Answer:
     """The answer to an inference request."""
-    headers: Headers = []
-    if 0 < len(prediction_id) <= ids.HEADER_CHARS_MAX:
-        headers.append((_PREDICTION_ID, prediction_id.encode()))
-    return Answer(200, body, headers)
+    return Answer(200, body, spellings.id_headers(prediction_id))
 
 
 def stats_app(server: Server) -> App:

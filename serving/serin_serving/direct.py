@@ -15,6 +15,7 @@ from serin_serving.http_cycles import WholeRequest
 from serin_serving.model import Answers
 from serin_serving.server import Asked, Server
 from serin_serving.visits import Visit
+from serin_serving.wire import Answer
 
 
 class DirectInference:
@@ -72,22 +73,20 @@ class _Inference:
             self._asked = self._server.ask(self._request.body)
         # As for every request: a failure becomes the answer of the one that it belongs to.
         except Exception as error:  # noqa: BLE001
-            self._end(error)
+            self._end(self._app.failed(self._scope, error))
         else:
             self._asked.answers.add_done_callback(self._tell)
 
     def _tell(self, _answers: asyncio.Future[Answers]) -> None:
-        self._end(None)
+        try:
+            answer = inferred(*self._server.told(self._asked, self._visit))
+        except Exception as error:  # noqa: BLE001
+            answer = self._app.failed(self._scope, error)
+        self._end(answer)
 
-    def _end(self, error: Exception | None) -> None:
+    def _end(self, answer: Answer) -> None:
         app, scope, visit = self._app, self._scope, self._visit
         try:
-            try:
-                if error is not None:
-                    raise error
-                answer = inferred(*self._server.told(self._asked, visit))
-            except Exception as failure:  # noqa: BLE001
-                answer = app.failed(scope, failure)
             app.answered(scope, visit, answer)
             self._request.answer(answer, app.dressed(scope, answer))
             app.sent(scope, visit, answer.status)

@@ -94,7 +94,6 @@ class HttpConnection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Called by the parser."""
         self.url = b""
-        self.expect_100_continue = False
         self.headers = []
         self._body_bytes = self._trailer_bytes = 0
         self._head_begun = True

@@ -36,7 +36,7 @@ async def infer_binary(server: Server, scope: Scope, visit: Visit, body: bytes) 
     content, header_length = oip_binary.encode_binary(
         server.name, server.revision, request, answers, server.model.signature, prediction_id
     )
-    headers = _id_headers(prediction_id)
+    headers = id_headers(prediction_id)
     if header_length is None:
         return Answer(200, content, headers)
     headers.append((JSON_LENGTH, str(header_length).encode()))
@@ -53,7 +53,7 @@ async def predict(server: Server, scope: Scope, visit: Visit, body: bytes) -> An
     request = decode_predict(body, server.model.layout)
     answers, prediction_id = await server.answer(request, visit)
     content = encode_predict(request, server.revision, answers, server.model.signature, prediction_id)
-    return Answer(200, content, _id_headers(prediction_id))
+    return Answer(200, content, id_headers(prediction_id))
 
 
 def check_encoding(scope: Scope) -> None:
@@ -66,7 +66,8 @@ def check_encoding(scope: Scope) -> None:
         raise RequestError(415, "this server takes bodies without a Content-Encoding only")
 
 
-def _id_headers(prediction_id: str) -> Headers:
+def id_headers(prediction_id: str) -> Headers:
+    """The header with the prediction id; an answer whose id is too long for one has none."""
     if 0 < len(prediction_id) <= ids.HEADER_CHARS_MAX:
         return [(_PREDICTION_ID, prediction_id.encode())]
     return []

@@ -38,10 +38,15 @@ def set_weights(
     seen: Observation, manifest: dict[str, Any], weights: Mapping[str, int], cohort: str | None, *, narrowing: bool
 ) -> SetWeights:
     """The write of what splits; one that widens holds only for the object that was seen."""
+    return SetWeights(manifest if narrowing else for_seen(seen, manifest), weights, cohort, narrowing)
+
+
+def for_seen(seen: Observation, manifest: dict[str, Any]) -> dict[str, Any]:
+    """The manifest whose write holds only for the object that was seen, where there was one."""
     version = seen.live.get(key(manifest), {}).get("metadata", {}).get("resourceVersion")
-    if version and not narrowing:
-        manifest["metadata"]["resourceVersion"] = version
-    return SetWeights(manifest, weights, cohort, narrowing)
+    if not version:
+        return manifest
+    return {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": version}}
 
 
 def contains(have: Any, want: Any) -> bool:

@@ -57,7 +57,4 @@ def manifest(
             "spec": {**rules.attachment(spec), "rules": rules.of(split, cookie, rules.GRPC)},
         },
     )
-    version = seen.live.get(key(seen.name), {}).get("metadata", {}).get("resourceVersion")
-    if version and not narrowing:
-        owned["metadata"]["resourceVersion"] = version
-    return owned
+    return owned if narrowing else manifests.for_seen(seen, owned)
