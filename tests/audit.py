@@ -19,8 +19,10 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from serin_cli.cluster.paths import cache_root
+
 ROOT = Path(__file__).parents[1]
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "serin"
+CACHE = cache_root()
 SECONDS_MAX = 8
 _CONNECT_SECONDS_MAX = 4
 

@@ -10,13 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from serin_cli.cluster.paths import cache_root
+
 INSTALL_SECONDS_MAX = 600
 
 
 def cache() -> Path:
     """Where environments are kept."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "serin" / "bench"
+    return cache_root() / "bench"
 
 
 def python(name: str, requirements: list[str]) -> Path:

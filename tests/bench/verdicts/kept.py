@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
 from tests.bench.verdicts.rollouts import Outcome
 
+from serin_cli.cluster.paths import cache_root
+
 ROOT = Path(__file__).parents[3]
 DECIDING = ("operator/serin_operator/api", "operator/serin_operator/decide", "serving/serin_contract")
 SIMULATED = ("tests/support", "tests/bench/verdicts/cases.py", "tests/bench/verdicts/rollouts.py")
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "serin/bench/verdicts"
+CACHE = cache_root() / "bench" / "verdicts"
 
 Place = tuple[str, int, tuple[str, ...]]
 """Case, seed and judging gates of a roll-out."""
