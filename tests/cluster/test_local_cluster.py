@@ -12,6 +12,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,9 @@ import pytest
 from serin_cli.cluster import binaries, metrics, netns, node_config, packages, teardown
 from serin_cli.cluster.access import Cluster
 from serin_cli.cluster.choose import Choice
+from serin_cli.cluster.containerd import image_names
 from serin_cli.cluster.errors import ClusterError
+from serin_cli.cluster.images import Image, ensure_image
 from serin_cli.cluster.paths import Paths, paths_for
 from serin_cli.cluster.processes import ProcessRef, children, read_references, wait_until
 from serin_cli.cluster.progress import Progress
@@ -187,6 +190,18 @@ def test_an_autoscaler_learns_what_pods_use_and_scales_them(cluster):
 def test_a_second_up_finds_the_cluster_running(cluster, paths):
     again = bring_up(paths, Choice("netns", "tested"), Wishes(with_operator=False), Progress())
     assert again == cluster
+
+
+def test_images_built_at_the_same_time_all_arrive(cluster, tmp_path):
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    tags = [f"localhost/serin-test-{count}:1" for count in range(3)]
+    images = [Image(tag, tmp_path / "Dockerfile", tmp_path, ()) for tag in tags]
+    with ThreadPoolExecutor() as pool:
+        built = list(pool.map(lambda image: ensure_image(cluster, image, Progress()), images))
+        again = list(pool.map(lambda image: ensure_image(cluster, image, Progress()), images))
+    assert built == [True] * 3
+    assert again == [False] * 3
+    assert image_names(cluster.paths) >= set(tags)
 
 
 def test_one_kill_ends_every_process_and_nothing_is_left(cluster, paths, before):

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 from serin_cli.cluster.access import Cluster
@@ -16,7 +17,7 @@ from serin_cli.cluster.containerd import image_names, import_archive, remove_ima
 from serin_cli.cluster.errors import ClusterError
 from serin_cli.cluster.packages import find
 from serin_cli.cluster.paths import Paths
-from serin_cli.cluster.progress import Progress
+from serin_cli.cluster.progress import Progress, Stage
 from serin_cli.cluster.run import run, succeeds
 
 DOCKERFILES = Path(__file__).parent / "dockerfiles"
@@ -76,33 +77,46 @@ def ensure_image(cluster: Cluster, image: Image, progress: Progress) -> bool:
 def ensure_in_containerd(paths: Paths, image: Image, progress: Progress) -> bool:
     """Do as `ensure_image` for a namespace cluster, of which only containerd need run."""
     key = image.key()
-    record = _read_record(paths.image_record)
-    if record.get(image.tag) == key and image.tag in image_names(paths):
-        return False
-    with progress.stage(f"Image {image.tag}") as stage:
-        stage.say("building")
-        build_with_buildah(paths, image)
+    with _one_at_a_time(paths):
+        record = _read_record(paths.image_record)
+        if record.get(image.tag) == key and image.tag in image_names(paths):
+            return False
+        with progress.stage(f"Image {image.tag}") as stage:
+            stage.say("building")
+            build_with_buildah(paths, image)
+            _import(paths, image.tag, stage)
+            stage.finish("built and imported")
+        _write_record(paths.image_record, {**record, image.tag: key})
+    return True
+
+
+def _import(paths: Paths, tag: str, stage: Stage) -> None:
+    with tempfile.TemporaryDirectory(dir=paths.images) as room:
+        archive = Path(room) / "image.tar"
         stage.say("exporting")
-        archive = paths.images / f"{os.getpid()}.tar"
-        archive.unlink(missing_ok=True)
-        _buildah(paths, "push", image.tag, f"docker-archive:{archive}:{image.tag}")
+        _buildah(paths, "push", tag, f"docker-archive:{archive}:{tag}")
         stage.say("importing into containerd")
         import_archive(paths, archive)
-        archive.unlink()
-        stage.finish("built and imported")
-    _write_record(paths.image_record, {**record, image.tag: key})
-    return True
+
+
+@contextmanager
+def _one_at_a_time(paths: Paths) -> Iterator[None]:
+    """Wait until nobody else builds into the cache, another thread or another process; both records are whole then."""
+    with (_made(paths.images) / "building.lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        yield
 
 
 def forget_other_tags(paths: Paths, current: Image) -> None:
     """Remove the images that differ from `current` in their tag only, from containerd and buildah's store."""
-    old = other_tags(image_names(paths), current.tag)
-    remove_images(paths, old)
-    stored = _buildah(paths, "images", "--noheading", "--format", "{{.Name}}:{{.Tag}}").split()
-    for tag in other_tags(stored, current.tag):
-        _buildah(paths, "rmi", tag)
-    record = _read_record(paths.image_record)
-    _write_record(paths.image_record, {tag: key for tag, key in record.items() if tag not in old})
+    with _one_at_a_time(paths):
+        old = other_tags(image_names(paths), current.tag)
+        remove_images(paths, old)
+        stored = _buildah(paths, "images", "--noheading", "--format", "{{.Name}}:{{.Tag}}").split()
+        for tag in other_tags(stored, current.tag):
+            _buildah(paths, "rmi", tag)
+        record = _read_record(paths.image_record)
+        _write_record(paths.image_record, {tag: key for tag, key in record.items() if tag not in old})
 
 
 def other_tags(names: Iterable[str], current: str) -> list[str]:
@@ -130,19 +144,20 @@ def ensure_base(paths: Paths, progress: Progress) -> str:
     dockerfile = DOCKERFILES / "python-base.Dockerfile"
     key = hashlib.sha256(json.dumps(BASE_RECIPE).encode() + dockerfile.read_bytes()).hexdigest()
     record_file = paths.images / "base.json"
-    if _read_record(record_file).get(OWN_BASE) == key and _in_store(paths, OWN_BASE):
-        return OWN_BASE
-    with (
-        progress.stage("Python base image") as stage,
-        tempfile.TemporaryDirectory(dir=_made(paths.images)) as room,
-    ):
+    with _one_at_a_time(paths):
+        if _read_record(record_file).get(OWN_BASE) != key or not _in_store(paths, OWN_BASE):
+            _make_base(paths, dockerfile, progress)
+            _write_record(record_file, {OWN_BASE: key})
+    return OWN_BASE
+
+
+def _make_base(paths: Paths, dockerfile: Path, progress: Progress) -> None:
+    with progress.stage("Python base image") as stage, tempfile.TemporaryDirectory(dir=paths.images) as room:
         stage.say("installing Debian packages into it")
         tar = Path(room) / "base.tar"
         run([find("mmdebstrap") or "mmdebstrap", *BASE_RECIPE, tar], timeout=BUILD_SECONDS)
         stage.say("making the image")
         build_with_buildah(paths, Image(OWN_BASE, dockerfile, Path(room), (tar,)))
-    _write_record(record_file, {OWN_BASE: key})
-    return OWN_BASE
 
 
 def base_image(cluster: Cluster, progress: Progress) -> str:
