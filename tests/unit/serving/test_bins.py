@@ -89,6 +89,13 @@ def test_equal_bins_count_like_numpys_histogram(column: list[float]) -> None:
     assert found[-1] == 0
 
 
+@pytest.mark.parametrize("edges", [253, 254, 255, 256, 600])
+def test_a_feature_may_have_more_bins_than_a_byte_can_count(edges: int) -> None:
+    column = [-0.5, 0.5, edges - 1.5, edges - 0.5]
+    found = own_bins(profile(numeric("a", [float(place) for place in range(edges)], 0.0, float(edges))), a=column)
+    assert {place for place, count in enumerate(found) if count} == {0, 1, edges - 1, edges}
+
+
 @given(st.integers(1, 7), st.integers(1, 40))
 def test_each_row_weighs_one_part_of_its_request(rows_each: int, requests: int) -> None:
     column = [float(place % 5) for place in range(rows_each * requests)]
