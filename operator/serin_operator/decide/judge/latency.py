@@ -9,6 +9,7 @@ one of the bounds, both are the same.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -103,15 +104,17 @@ def interval_seconds(times: Floats, quantile: float) -> tuple[float, float | Non
     more is: the test of one proportion, inverted at every bound.
     """
     total = float(times.sum())
-    within = np.cumsum(times)[:-1]
-    low: float = 0.0
-    for bound, fast in zip(LATENCY_BOUNDS_SECONDS, within.tolist(), strict=True):
-        if formulas.below_log_e(fast, total, quantile) >= LOG_E_INTERVAL:
-            low = bound
-    for bound, fast in zip(LATENCY_BOUNDS_SECONDS, within.tolist(), strict=True):
-        if formulas.below_log_e(total - fast, total, 1.0 - quantile) >= LOG_E_INTERVAL:
-            return low, bound
-    return low, None
+    within = np.cumsum(times)[:-1].tolist()
+    # Both tests turn once at most, since more requests lie within each bound than within the one before it.
+    above = bisect_left(within, True, key=lambda fast: not _excluded(fast, total, quantile))
+    below = bisect_left(within, True, key=lambda fast: _excluded(total - fast, total, 1.0 - quantile))
+    low = LATENCY_BOUNDS_SECONDS[above - 1] if above else 0.0
+    return low, LATENCY_BOUNDS_SECONDS[below] if below < len(within) else None
+
+
+def _excluded(hits: float, n: float, limit: float) -> bool:
+    """Whether a share of hits of `limit` or more is excluded."""
+    return formulas.below_log_e(hits, n, limit) >= LOG_E_INTERVAL
 
 
 def _ms(seconds: float) -> str:
