@@ -25,6 +25,7 @@ from serin_contract.stats import BinCounts, CohortStats, PodStats
 from serin_operator.decide.judge import bets, bin_formulas
 from serin_operator.decide.judge.bets import Order
 from serin_operator.decide.judge.bin_formulas import Floats, Layout
+from serin_operator.decide.judge.per_profile import per_profile
 from serin_operator.decide.judge.starts import PodArrays, resumed
 
 Parts = NDArray[np.int64]
@@ -65,6 +66,7 @@ class Axes:
         return bets.order(self.widths, missing=True, classes=self.classes)
 
 
+@per_profile
 def axes_of(profile: Profile) -> Axes:
     """The axes on which a pod counts with that profile."""
     widths = (*(feature.bins for feature in profile.features), profile.prediction.bins)
