@@ -20,8 +20,9 @@ import numpy as np
 
 from serin_operator.api.deployment import FeatureStatus
 from serin_operator.decide.gate_policies import DataDriftPolicy, PredictionDriftPolicy
-from serin_operator.decide.judge import bets, bin_formulas, binned, drifted, formulas
+from serin_operator.decide.judge import bets, bin_formulas, formulas
 from serin_operator.decide.judge.bin_formulas import Flags, Floats
+from serin_operator.decide.judge.compared import Comparison
 from serin_operator.decide.judge.drifted import Between, Own, Part
 from serin_operator.decide.judge.findings import (
     FEATURES_SHOWN,
@@ -149,40 +150,24 @@ def _case(look: Look, limit: float, part: Part, ignored: frozenset[str]) -> _Cas
     if missing:
         message = f"no pod of {' and '.join(missing)} has told its profile, so its bins cannot be read"
         return Finding("NoData", GateReason.ProfileUnreadable, message, limit=limit)
-    candidate = drifted.axis(look.profiles[evidence.candidate], part)
-    stable = drifted.axis(look.profiles[evidence.stable], part)
-    if candidate is None or stable is None:
+    comparison = look.comparison
+    if part not in comparison.parts:
         return Finding("NoData", GateReason.ProfileUnreadable, "a profile holds no features", limit=limit)
-    return _counted(look, limit, candidate, stable, ignored)
+    return _counted(look, limit, comparison, part, ignored)
 
 
-def _counted(
-    look: Look, limit: float, candidate: drifted.Axis, stable: drifted.Axis, ignored: frozenset[str]
-) -> _Case | Finding:
-    bins, sticky = look.evidence.bins, look.sticky
-    cohorts = binned.in_order(bins)
-    current = bins.cohorts.get(look.cohort or "")
-    own = drifted.own(candidate, [candidate.of(one.own) for one in cohorts], limit, ignored, sticky=sticky)
-    mix = [candidate.samples([one.own]) for one in cohorts]
-    off = drifted.own(stable, [stable.of(one.stable) for one in cohorts], limit, ignored, sticky=sticky, mix=mix)
-    between = drifted.between(bins, stable, candidate, current, ignored, sticky=sticky)
-    if own is None or between is None:
+def _counted(look: Look, limit: float, comparison: Comparison, part: Part, ignored: frozenset[str]) -> _Case | Finding:
+    own = comparison.own("candidate", part, limit, ignored) if comparison.is_counted else None
+    if own is None:
         return Finding(
             "NoData", GateReason.NoTraffic, "no answer of a pod of the candidate holds bins yet", limit=limit
         )
+    off = comparison.own("stable", part, limit, ignored)
     if off is not None and off.samples < SAMPLES_MIN:
         off = None
-    here = _samples(candidate, stable, (current,) if current is not None else ())
-    whole = _samples(candidate, stable, between.basis)
-    case = _Case(look, limit, between, own, off, here, whole, _blank(look, limit, own))
+    here, whole = comparison.samples(part, comparison.current), comparison.samples(part, comparison.basis)
+    case = _Case(look, limit, comparison.between(part, ignored), own, off, here, whole, _blank(look, limit, own))
     return replace(case, finding=_numbers(case))
-
-
-def _samples(
-    candidate: drifted.Axis, stable: drifted.Axis, cohorts: tuple[binned.CohortBins, ...]
-) -> tuple[float, float]:
-    """What candidate and stable counted on their own profiles in these cohorts."""
-    return candidate.samples(one.own for one in cohorts), stable.samples(one.stable for one in cohorts)
 
 
 def _blank(look: Look, limit: float, own: Own) -> Finding:
@@ -264,7 +249,8 @@ def _fail(case: _Case) -> Finding | None:
 
 def _over(case: _Case) -> str:
     """The rows of candidate and stable over the trial, in words."""
-    stable = case.between.axis.samples(cohort.stable for cohort in binned.in_order(case.look.evidence.bins))
+    comparison = case.look.comparison
+    _, stable = comparison.samples(case.own.axis.part, comparison.cohorts)
     return f"over {case.own.samples:.0f} and {stable:.0f} rows"
 
 
