@@ -48,9 +48,9 @@ class Underway:
         due = self.due <= now
         if not due.any():
             return []
-        times, place = np.unique(self.predicted_at[due], return_inverse=True)
-        sums = np.zeros((len(times), self.sums.shape[1]))
-        np.add.at(sums, place, self.sums[due])
+        times = self.predicted_at[due]
+        firsts = np.flatnonzero(np.diff(times, prepend=-math.inf))  # they were added as time went by
+        times, sums = times[firsts], np.add.reduceat(self.sums[due], firsts)
         late = ~due
         self.due, self.predicted_at, self.sums = self.due[late], self.predicted_at[late], self.sums[late]
         return list(zip(times.tolist(), sums, strict=True))

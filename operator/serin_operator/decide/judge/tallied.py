@@ -117,12 +117,15 @@ def absorb(
             continue
         vectors = dict(memory.arrays)
         for name, key, told in _told(stats, candidate, stable, now - policy.label_delay_seconds):
-            growth = _grown(told, vectors.get((name, "/".join(key))), matures=key[1] == MATURED)
+            place = name, "/".join(key)
+            last = vectors.get(place)
+            if last is not None and told.tobytes() == last.tobytes():
+                continue  # most cohorts have been over for long
+            growth = _grown(told, last, matures=key[1] == MATURED)
             if growth is None:
                 refused += 1
             elif growth.any():
-                last = vectors.get((name, "/".join(key)))
-                vectors[name, "/".join(key)] = growth if last is None else last + growth
+                vectors[place] = growth if last is None else last + growth
                 sums = added.setdefault(name, {})
                 sums[key] = sums[key] + growth if key in sums else growth
         if vectors or memory.ended:
@@ -157,8 +160,8 @@ def _told(stats: PodStats, candidate: str, stable: str, before: float) -> Iterat
         if arm is not None:
             yield from ((name, (arm, kind), told) for kind, told in _served(cohort))
         for revision, of in arms.items():
-            errors = _errors(cohort.labels.get(revision) or LabelCounts(), cohort.error_clip)
-            if errors.any():
+            errors = _errors(cohort.labels.get(revision), cohort.error_clip)
+            if errors is not None:
                 yield name, (of, ERRORS), errors
             if cohort.slot_seconds > 0:
                 yield name, (of, MATURED), _matured(cohort, revision, before, own=arm == of)
@@ -175,10 +178,10 @@ def _served(cohort: CohortStats) -> Iterator[tuple[str, Floats]]:
             yield QUALITY, np.array([quality.rows, *(value for part in parts for value in part)], dtype=np.float64)
 
 
-def _errors(labels: LabelCounts, clip: float | None) -> Floats:
-    clipped = labels.labelled * clip if clip is not None else 0.0
-    if clipped <= 0.0:
-        return np.zeros(SIZES[ERRORS])
+def _errors(labels: LabelCounts | None, clip: float | None) -> Floats | None:
+    clipped = labels.labelled * clip if labels is not None and clip is not None else 0.0
+    if labels is None or clipped <= 0.0:
+        return None
     return np.array((labels.error, labels.error_2, labels.error_4, labels.labelled, clipped), dtype=np.float64)
 
 
