@@ -25,8 +25,8 @@ from serin_contract.stats import BinCounts, CohortStats, PodStats
 from serin_operator.decide.judge import bets, bin_formulas
 from serin_operator.decide.judge.bets import Order
 from serin_operator.decide.judge.bin_formulas import Floats, Layout
-from serin_operator.decide.judge.per_profile import per_profile
 from serin_operator.decide.judge.starts import PodArrays, resumed
+from serin_operator.decide.once import once_per_object
 
 Parts = NDArray[np.int64]
 """Counts in parts of 1/PARTS."""
@@ -66,7 +66,7 @@ class Axes:
         return bets.order(self.widths, missing=True, classes=self.classes)
 
 
-@per_profile
+@once_per_object
 def axes_of(profile: Profile) -> Axes:
     """The axes on which a pod counts with that profile."""
     widths = (*(feature.bins for feature in profile.features), profile.prediction.bins)

@@ -18,7 +18,7 @@ import numpy as np
 from serin_contract.profile import Feature, NumericFeature, Profile
 from serin_operator.decide.judge import bin_formulas, formulas
 from serin_operator.decide.judge.bin_formulas import Flags, Floats, Layout, Pair
-from serin_operator.decide.judge.per_profile import per_profile
+from serin_operator.decide.once import once_per_object
 
 PREDICTION = "prediction"
 """Stands where a feature's name does in what is said of the answers."""
@@ -46,7 +46,7 @@ class Axis:
         return values[:-1] if self.part == "features" else values[-1:]
 
 
-@per_profile
+@once_per_object
 def axes(profile: Profile) -> Mapping[Part, Axis]:
     """The parts of a profile that have a feature at all."""
     bins, found = profile.prediction, dict[Part, Axis]()

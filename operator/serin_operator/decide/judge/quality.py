@@ -33,10 +33,10 @@ from serin_operator.decide.judge.findings import (
     too_few,
 )
 from serin_operator.decide.judge.look import Look
-from serin_operator.decide.judge.per_profile import per_profile
 from serin_operator.decide.judge.rates import Question, judge_rate
 from serin_operator.decide.judge.reasons import GateReason
 from serin_operator.decide.judge.sums import ArmCounts, CohortEvidence, Evidence
+from serin_operator.decide.once import once_per_object
 
 KINDS = ("missing", "unseen", "below the range", "above the range")
 HALF = math.log(2.0)
@@ -137,7 +137,7 @@ def _arm(profile: Profile, cohorts: list[tallied.Vectors], gate: SchemaPolicy) -
     return Arm(names, whole[1:], np.minimum(1.0, trained(profile) + gate.max_violations), float(whole[0]))
 
 
-@per_profile
+@once_per_object
 def trained(profile: Profile) -> Floats:
     """The share of each kind of violation in the training data, feature by feature of each kind; shape [4F]."""
     rows = max(1.0, float(profile.rows))
