@@ -189,10 +189,9 @@ class Counter:
     def count(self, rows: Drawn) -> Bins:
         """Σ 1/m per bin."""
         features, predictions = self.places(rows)
-        weights = np.broadcast_to(rows.weights[:, None], features.shape)
         return Bins(
             self.hash,
-            _sums(features.ravel(), weights.ravel(), self._bins),
+            _sums(features.ravel(), rows.weights.repeat(features.shape[1]), self._bins),
             _sums(predictions, rows.weights, 2 * CONFIDENCE_BINS),
         )
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -58,8 +58,11 @@ class _Case:
     """Samples of candidate and stable in the current cohort."""
     whole: tuple[float, float]
     """The same in the cohorts on which a Pass rests."""
-    finding: Finding
-    """All fields but verdict, reason and message filled in."""
+
+    @cached_property
+    def finding(self) -> Finding:
+        """All fields but verdict, reason and message filled in."""
+        return _numbers(self)
 
     @property
     def needed(self) -> float:
@@ -85,15 +88,19 @@ class _Case:
     @cached_property
     def shared(self) -> Flags:
         """Those of them in which stable lies off its own as well."""
+        if not self.off.any():
+            return self.off
         off: Flags = np.array([(self.stable_psi(name) or 0.0) > self.limit for name in self.own.axis.names])
         return self.off & off
 
     @cached_property
     def blamed(self) -> Flags:
         """Those of them in which stable fits its own, or which it does not know while nothing else has moved."""
-        known: Flags = np.array([self.stable_psi(name) is not None for name in self.own.axis.names])
         blamed: Flags = self.off & ~self.shared
-        return blamed & known if self.is_shared else blamed
+        if not self.is_shared:
+            return blamed
+        known: Flags = np.array([self.stable_psi(name) is not None for name in self.own.axis.names])
+        return blamed & known
 
     @cached_property
     def is_shared(self) -> bool:
@@ -166,40 +173,35 @@ def _counted(look: Look, limit: float, comparison: Comparison, part: Part, ignor
     if off is not None and off.samples < SAMPLES_MIN:
         off = None
     here, whole = comparison.samples(part, comparison.current), comparison.samples(part, comparison.basis)
-    case = _Case(look, limit, comparison.between(part, ignored), own, off, here, whole, _blank(look, limit, own))
-    return replace(case, finding=_numbers(case))
-
-
-def _blank(look: Look, limit: float, own: Own) -> Finding:
-    return Finding(
-        verdict="NotYet",
-        reason=GateReason.NotProven,
-        message="",
-        limit=limit,
-        samples=own.samples,
-        budget=look.share if look.share > 0.0 else None,
-    )
+    return _Case(look, limit, comparison.between(part, ignored), own, off, here, whole)
 
 
 def _numbers(case: _Case) -> Finding:
     """The case's finding with its numbers, still without an answer."""
     between, judged = case.between, case.between.judged
-    evidence = max(case.log10_apart, case.log10_off(case.blamed))
+    share = case.look.share
+    blank = partial(
+        Finding,
+        verdict="NotYet",
+        reason=GateReason.NotProven,
+        message="",
+        limit=case.limit,
+        samples=case.own.samples,
+        log10_e=max(case.log10_apart, case.log10_off(case.blamed)),
+        budget=share if share > 0.0 else None,
+    )
     if not judged.any():
-        return replace(case.finding, log10_e=evidence, features=_shown_own(case, case.own.judged))
-    passing = _passing(case)
+        return blank(features=_shown_own(case, case.own.judged))
     fewest = float(between.passing.samples[judged].min())
     most_bins = float(between.axis.layout.widths[judged].max())
     smallest = bets.smallest_psi(fewest, most_bins, _log_e_needed(case))
     worst = int(np.argmax(np.where(judged, between.psi, -1.0)))
-    return replace(
-        case.finding,
+    return blank(
         value=float(between.psi[worst]),
         reference=case.stable_psi(between.axis.names[worst]),
-        bound=_finite(float((passing + _widths(case))[judged].max())),
+        bound=_finite(float((_passing(case) + _widths(case))[judged].max())),
         needed=_needed(case),
-        log10_e=evidence,
-        smallest_drop=_finite(smallest) if case.look.share > 0.0 else None,
+        smallest_drop=_finite(smallest) if share > 0.0 else None,
         features=_shown_between(case, judged),
     )
 

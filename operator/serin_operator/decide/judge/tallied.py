@@ -6,6 +6,7 @@ growth is added once. A vector that fell, or cannot be, adds nothing.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -90,7 +91,7 @@ def vector(vectors: Vectors, kind: str) -> Floats:
 
 def first_slow(max_seconds: float) -> int:
     """The first bucket that holds none but requests slower than that."""
-    return int(np.searchsorted(np.array(LATENCY_BOUNDS_SECONDS), max_seconds, side="left")) + 1
+    return bisect_left(LATENCY_BOUNDS_SECONDS, max_seconds) + 1
 
 
 def absorb(
