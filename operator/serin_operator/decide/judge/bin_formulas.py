@@ -12,7 +12,7 @@ by universal inference, 1912.11436; mean of e-values, 1912.06116. The arms' bets
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -90,7 +90,7 @@ class Pair:
             return np.where(both, 1.0 / (1.0 / self.candidate_n + 1.0 / self.stable_n), 0.0)
 
 
-def standardised(cohorts: Iterable[tuple[Floats, Floats]], where: Layout) -> Pair:
+def standardised(cohorts: Sequence[tuple[Floats, Floats]] | Floats, where: Layout) -> Pair:
     """Both arms' shares per bin under the same mix of cohorts.
 
     Weights w = n_c n_s / (n_c + n_s) per cohort and feature (Mantel-Haenszel, as in `formulas.stratified`): traffic
@@ -98,10 +98,10 @@ def standardised(cohorts: Iterable[tuple[Floats, Floats]], where: Layout) -> Pai
     is (Σw)² / Σ(w²/n), with which the variance of a share is p(1−p)/n as for one sample.
 
     Args:
-        cohorts: counts of candidate and stable, each of shape [B].
+        cohorts: counts of candidate and stable, each of shape [B]; or all of them, of shape [cohorts, 2, B].
         where: their layout.
     """
-    arms = np.array(list(cohorts), dtype=np.float64).reshape(-1, 2, where.bins)
+    arms = np.asarray(cohorts, dtype=np.float64).reshape(-1, 2, where.bins)
     candidate, stable = arms[:, 0], arms[:, 1]
     n_c, n_s = where.sums(candidate), where.sums(stable)
     both = np.minimum(n_c, n_s) > formulas.WEIGHT_MIN

@@ -23,6 +23,7 @@ from serin_operator.decide.judge.drifted import Axis, Between, Counted, Own, Par
 
 Table = Literal["candidate", "stable", "between"]
 """Whose counts: one arm's on its own profile, or both arms' on stable's."""
+_ARMS: tuple[Literal["candidate", "stable"], ...] = ("candidate", "stable")
 Place = tuple[slice, slice]
 """Where a part of a table lies in arrays of shape [F] and [B]."""
 
@@ -149,19 +150,18 @@ class Comparison:
     @cached_property
     def _pair(self) -> Pair:
         """Each table's two sides, of which a profile is one that stands beside the first cohort."""
-        counted, parts = self.counted, self.parts
-        own = [counted["candidate", part] for part in parts]
-        off = [counted["stable", part] for part in parts]
+        own, off = ([self.counted[arm, part] for part in self.parts] for arm in _ARMS)
         seen = [*(one.whole for one in own), *(b.weighed(a.samples_each) for a, b in zip(own, off, strict=True))]
-        trained = [one.axis.reference for one in (*own, *off)]
-        none = [np.zeros_like(one) for one in trained]
-        cohorts = []
-        for place, cohort in enumerate(self.cohorts):
-            candidate, stable = ([one.axis.of(arm) for one in off] for arm in (cohort.candidate, cohort.stable))
-            mine, theirs = (seen, trained) if place == 0 else (none, none)
-            cohorts.append((np.concatenate([*mine, *candidate]), np.concatenate([*theirs, *stable])))
+        candidate = np.array([cohort.candidate for cohort in self.cohorts])
         widths = np.concatenate([axis.layout.widths for axis in self._tables.values()])
-        return bin_formulas.standardised(cohorts, bin_formulas.layout(widths))
+        where = bin_formulas.layout(widths)
+        _, first = self._places["between", self.parts[0]]
+        sides = np.zeros((len(self.cohorts), 2, where.bins))
+        sides[0, 0, : first.start] = np.concatenate(seen)
+        sides[0, 1, : first.start] = np.concatenate([one.axis.reference for one in (*own, *off)])
+        sides[:, 0, first.start :] = np.concatenate([one.axis.of(candidate) for one in off], axis=1)
+        sides[:, 1, first.start :] = np.concatenate([one.each for one in off], axis=1)
+        return bin_formulas.standardised(sides, where)
 
     @cached_property
     def _psi(self) -> Floats:

@@ -137,10 +137,10 @@ def below_log_e(hits: float, n: float, limit: float) -> float:
 
 def below_log_e_each(hits: Floats, n: Floats, limit: Floats) -> Floats:
     """`below_log_e` of many proportions at once; all of shape [k]."""
-    limit = np.clip(limit, 0.0, 1.0 - 1e-9)
+    limit = np.minimum(np.maximum(limit, 0.0), 1.0 - 1e-9)
     asked = (n > 0.0) & (limit > 0.0)
     limit, n = np.where(asked, limit, 0.5), np.where(asked, n, 1.0)
-    hits = np.clip(hits, 0.0, n)
+    hits = np.minimum(np.maximum(hits, 0.0), n)
     misses = n - hits
     below = betainc(hits + 1.0, misses + 1.0, limit)
     log_beta = gammaln(hits + 1.0) + gammaln(misses + 1.0) - gammaln(n + 2.0)
