@@ -293,7 +293,7 @@ def _grown(told: BinCounts, last: Parts | None, axes: Axes) -> tuple[Parts, Part
     if (len(told.features), len(told.prediction)) != (sum(axes.widths[:-1]), axes.widths[-1]):
         return None
     values = np.array((*told.features, *told.prediction), dtype=np.float64)
-    if not np.isfinite(values).all() or values.min() < 0.0 or values.max() > COUNTER_MAX:
+    if not (values.min() >= 0.0 and values.max() <= COUNTER_MAX):  # nor is NaN
         return None
     now = np.rint(values * PARTS).astype(np.int64)
     growth = now if last is None else now - last

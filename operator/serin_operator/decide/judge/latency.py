@@ -48,14 +48,15 @@ def judge_latency(look: Look, gate: LatencyPolicy) -> Finding:
 def _slow(evidence: Evidence, first: int) -> Evidence:
     """The evidence with requests in that bucket and above as its errors."""
 
-    def counts(times: Floats) -> ArmCounts:
-        return ArmCounts(requests=float(times.sum()), errors=float(times[first:].sum()))
+    def counts(vectors: tallied.Vectors) -> ArmCounts:
+        times = tallied.vector(vectors, tallied.TIMES).tolist()
+        return ArmCounts(requests=math.fsum(times), errors=math.fsum(times[first:]))
 
     cohorts = {
         name: CohortEvidence(
             tally.opened_at,
-            counts(tallied.vector(tally.candidate, tallied.TIMES)),
-            counts(tallied.vector(tally.stable, tallied.TIMES)),
+            counts(tally.candidate),
+            counts(tally.stable),
             {LATENCY: tally.log_e.get(LATENCY, 0.0)},
         )
         for name, tally in evidence.tallies.cohorts.items()

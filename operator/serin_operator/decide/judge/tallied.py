@@ -6,6 +6,7 @@ growth is added once. A vector that fell, or cannot be, adds nothing.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -209,7 +210,7 @@ def _grown(told: Floats, last: Floats | None, *, matures: bool) -> Floats | None
     What has matured may seem to shrink for a while, when slots double and a young one joins an old one: then
     nothing is added until the whole has matured.
     """
-    if not np.isfinite(told).all() or told.min() < 0.0 or told.max() > COUNTER_MAX:
+    if not (told.min() >= 0.0 and told.max() <= COUNTER_MAX):  # nor is NaN
         return None
     if last is None:
         return told
@@ -253,8 +254,8 @@ def _plus(mine: Vectors, more: Vectors) -> Vectors:
 def fast(tally: CohortTally, max_seconds: float) -> Stratum:
     """Requests that were not surely slower than the limit, and all of them."""
     place = first_slow(max_seconds)
-    c, s = vector(tally.candidate, TIMES), vector(tally.stable, TIMES)
-    return Stratum(float(c[:place].sum()), float(c.sum()), float(s[:place].sum()), float(s.sum()))
+    c, s = vector(tally.candidate, TIMES).tolist(), vector(tally.stable, TIMES).tolist()
+    return Stratum(math.fsum(c[:place]), math.fsum(c), math.fsum(s[:place]), math.fsum(s))
 
 
 def wellformed(tally: CohortTally) -> Stratum:
