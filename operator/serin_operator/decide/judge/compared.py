@@ -23,9 +23,9 @@ from serin_operator.decide.judge.drifted import Axis, Between, Counted, Own, Par
 
 Table = Literal["candidate", "stable", "between"]
 """Whose counts: one arm's on its own profile, or both arms' on stable's."""
-_ARMS: tuple[Literal["candidate", "stable"], ...] = ("candidate", "stable")
 Place = tuple[slice, slice]
 """Where a part of a table lies in arrays of shape [F] and [B]."""
+_ARMS: tuple[Literal["candidate", "stable"], ...] = ("candidate", "stable")
 
 
 @dataclass(frozen=True, eq=False)
