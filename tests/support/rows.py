@@ -170,7 +170,7 @@ class Counter:
     def __init__(self, profile: Profile) -> None:
         self.hash = profile_hash(profile)
         numeric = [feature for feature in profile.features if isinstance(feature, NumericFeature)]
-        self._edges = np.array([feature.edges for feature in numeric])
+        self._edges = np.array([feature.edges for feature in numeric]).T.copy()
         self._starts = np.arange(len(numeric)) * (BINS + 1)
         self._bins = len(numeric) * (BINS + 1)
         self._confidence_edges = np.array(profile.prediction.edges)
@@ -181,7 +181,7 @@ class Counter:
 
     def places(self, rows: Drawn) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The bin of each value, shape [n, features], and of each prediction, shape [n]."""
-        bins = (rows.features[:, :, None] >= self._edges[None, :, :]).sum(axis=2)
+        bins = (rows.features >= self._edges[:, None, :]).sum(axis=0)
         bins[np.isnan(rows.features)] = BINS
         confidence = np.searchsorted(self._confidence_edges, ndtr(np.abs(rows.scores)), side="right")
         return bins + self._starts, (rows.scores > 0.0) * CONFIDENCE_BINS + confidence
@@ -189,10 +189,9 @@ class Counter:
     def count(self, rows: Drawn) -> Bins:
         """Σ 1/m per bin."""
         features, predictions = self.places(rows)
-        weights = np.broadcast_to(rows.weights[:, None], features.shape)
         return Bins(
             self.hash,
-            _sums(features.ravel(), weights.ravel(), self._bins),
+            _sums(features.ravel(), rows.weights.repeat(features.shape[1]), self._bins),
             _sums(predictions, rows.weights, 2 * CONFIDENCE_BINS),
         )
 

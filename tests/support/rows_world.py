@@ -45,15 +45,16 @@ class Underway:
 
     def come(self, now: float) -> list[tuple[float, Numbers]]:
         """Those that are due, summed by the time of their predictions."""
-        due = self.due <= now
-        if not due.any():
+        come = self.due <= now
+        due = np.flatnonzero(come)
+        if not len(due):
             return []
-        times, place = np.unique(self.predicted_at[due], return_inverse=True)
-        sums = np.zeros((len(times), self.sums.shape[1]))
-        np.add.at(sums, place, self.sums[due])
-        late = ~due
-        self.due, self.predicted_at, self.sums = self.due[late], self.predicted_at[late], self.sums[late]
-        return list(zip(times.tolist(), sums, strict=True))
+        times = self.predicted_at[due]
+        firsts = np.flatnonzero(np.concatenate(([True], times[1:] > times[:-1])))  # they were added as time went by
+        sums = np.add.reduceat(self.sums.take(due, axis=0), firsts)
+        late = np.flatnonzero(~come)
+        self.due, self.predicted_at, self.sums = self.due[late], self.predicted_at[late], self.sums.take(late, axis=0)
+        return list(zip(times[firsts].tolist(), sums, strict=True))
 
 
 @dataclass

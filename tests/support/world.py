@@ -243,6 +243,8 @@ class World:
 
     def _asked(self) -> tuple[CustomAnswer, ...]:
         """The latest answer for each custom gate: its source is asked at whole intervals."""
+        if not self.numbers:
+            return ()
         gates = gate_policies.resolve(self.parsed().gates, shadows=False)
         return tuple(
             CustomAnswer(gate.name, self.now - self.now % gate.interval_seconds, self.numbers[name])
@@ -375,7 +377,7 @@ class World:
         )
 
     def _is_ready(self, pod: Pod) -> bool:
-        behaviour = self.models.get(pod.model, Behaviour())
+        behaviour = self.models.get(pod.model) or Behaviour()
         age = self.now - pod.created_at
         crashed = behaviour.crashes_after_seconds is not None and age >= behaviour.crashes_after_seconds
         ill = behaviour.never_ready or behaviour.refuses is not None or crashed or pod.unschedulable is not None
@@ -616,7 +618,7 @@ class World:
         self._label()
 
     def _live_on(self, pod: Pod) -> None:
-        behaviour = self.models.get(pod.model, Behaviour())
+        behaviour = self.models.get(pod.model) or Behaviour()
         if pod.purpose != "serve" or pod.end is not None:
             return
         age = self.now - pod.created_at

@@ -45,6 +45,8 @@ def condition(kind: str, answer: Answer, before: tuple[Condition, ...], generati
     """One condition; its lastTransitionTime moves only with its status."""
     status, reason, message = answer
     old = next((known for known in before if known.type == kind), None)
+    if old is not None and (old.status, old.reason, old.message, old.observed_generation) == (*answer, generation):
+        return old
     return Condition(
         type=kind,
         status=status,

@@ -11,10 +11,12 @@ import hashlib
 import json
 
 from serin_operator.api.deployment import ModelDeploymentSpec
+from serin_operator.decide.once import once_per_object
 
 HASH_CHARS = 10
 
 
+@once_per_object
 def identity(spec: ModelDeploymentSpec) -> str:
     """Ten hexadecimal digits: equal for equal model and pod shape."""
     shape = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeVar
 
 from serin_operator.api import durations
@@ -21,6 +22,7 @@ from serin_operator.decide.gate_policies import (
     GatePolicy,
     RegressionErrorPolicy,
 )
+from serin_operator.decide.once import once_per_object
 
 __all__ = [
     "ACCURACY",
@@ -136,7 +138,7 @@ class Policy:
                 return gate.label_delay_seconds
         return 0.0
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """Changes when the gates, steps, budget or deadline do: a trial then opens a new cohort."""
         judged = (
@@ -151,6 +153,7 @@ class Policy:
         return hashlib.sha256(repr(judged).encode()).hexdigest()[:12]
 
 
+@once_per_object
 def resolve(spec: ModelDeploymentSpec) -> Policy:
     """The policy of a valid spec."""
     rollout = spec.rollout

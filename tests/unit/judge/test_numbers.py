@@ -20,7 +20,8 @@ from serin_contract.stats import (
 from serin_operator.decide.gate_policies import LatencyPolicy, RegressionErrorPolicy, SchemaPolicy
 from serin_operator.decide.judge import evidence as evidences
 from serin_operator.decide.judge.evidence import Evidence
-from serin_operator.decide.judge.latency import interval_seconds, quantile_seconds
+from serin_operator.decide.judge.formulas import below_log_e
+from serin_operator.decide.judge.latency import LOG_E_INTERVAL, interval_seconds, quantile_seconds
 from serin_operator.decide.observation import StatsAnswer
 from serin_operator.decide.policy import Policy
 
@@ -102,6 +103,16 @@ def test_the_quantile_lies_in_its_interval_which_closes_in() -> None:
     few_low, few_high = interval_seconds(times / 100.0, 0.9)
     assert few_low <= low
     assert few_high is None or few_high >= LATENCY_BOUNDS_SECONDS[10]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_interval_is_the_one_that_asking_at_every_bound_gives(seed: int) -> None:
+    times = np.random.default_rng(seed).multinomial(200, np.full(BUCKETS, 1.0 / BUCKETS)).astype(np.float64)
+    within = np.cumsum(times)[:-1]
+    above = [below_log_e(fast, 200.0, 0.7) >= LOG_E_INTERVAL for fast in within]
+    below = [below_log_e(200.0 - fast, 200.0, 0.3) >= LOG_E_INTERVAL for fast in within]
+    expected = LATENCY_BOUNDS_SECONDS[above.index(False) - 1], LATENCY_BOUNDS_SECONDS[below.index(True)]
+    assert interval_seconds(times, 0.7) == expected
 
 
 def erring(labels: int, mean: float, seed: int = 1, clip: float | None = 4.0, looks: int = 10) -> list[CohortStats]:
@@ -212,6 +223,15 @@ def test_the_schema_gates_bound_is_within_the_limit_just_where_it_passes() -> No
         gate = said(SCHEMA, rows(number), rows(8000), **KNOWN)
         assert (gate.verdict, gate.bound < gate.limit) == (verdict, verdict == "Pass"), gate.message
         assert gate.bound > 0.0, "as many are missing as in training, so a little more is never excluded"
+
+
+def test_the_schema_gates_bound_is_the_largest_of_what_each_violation_has_by_itself() -> None:
+    missing, above = (
+        said(SCHEMA, rows(1000, 0.04), rows(8000), **KNOWN),
+        said(SCHEMA, rows(1000, above=0.031), rows(8000), **KNOWN),
+    )
+    assert missing.value - 0.01 < above.value < above.bound < missing.bound, "more than is seen lies in the commoner"
+    assert said(SCHEMA, rows(1000, 0.04, above=0.031), rows(8000), **KNOWN).bound == missing.bound
 
 
 def test_the_schema_gate_proves_its_smallest_drop_and_no_less() -> None:

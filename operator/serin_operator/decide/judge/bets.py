@@ -100,14 +100,14 @@ def two_arm_log_e(
     both = (n_c > 0.0) & (n_s > 0.0)
     if not both.any():
         return np.zeros((BETS, len(where.widths)))
-    before = where.sums(candidate_before), where.sums(stable_before)
+    arms = np.stack([candidate_before, stable_before])
+    before = where.sums(arms)
     pooled = (candidate_before + stable_before + 0.5) / where.spread(before[0] + before[1] + 0.5 * where.widths)
     scores = rising.scores(pooled, where)
     split = before[0] / np.maximum(before[0] + before[1], bin_formulas.SMALLEST)
-    p_c = np.vstack(
-        [_shaped(candidate_before, before[0], pooled, scores, where), _shifted(1.0 - split, pooled, scores, where)]
-    )
-    p_s = np.vstack([_shaped(stable_before, before[1], pooled, scores, where), _shifted(-split, pooled, scores, where)])
+    shaped = _shaped(arms, before, pooled, scores, where)
+    shifted = _shifted(np.stack([1.0 - split, -split]), pooled, scores, where)
+    p_c, p_s = np.concatenate([shaped[:, np.newaxis], shifted], axis=1)
     p_0 = p_s + where.spread(n_c / np.where(both, n_c + n_s, 1.0)) * (p_c - p_s)
     logs = candidate * np.log(p_c / p_0) + stable * np.log(p_s / p_0)
     return np.where(both, np.add.reduceat(logs, where.starts, axis=1), 0.0)
@@ -136,20 +136,19 @@ def smallest_psi(samples: float, bins: float, log_e: float) -> float:
     return 2.0 * (log_e + learning) / samples
 
 
-def _shaped(arm: Floats, n: Floats, pooled: Floats, scores: Floats, where: Layout) -> Floats:
-    """Shares for one arm by what it has shown, of any shape, drawn to both arms' shifted as it has shown; [1, B]."""
-    shift = np.clip(where.sums(arm * scores) / (n + LEVEL), -SHIFT_MAX, SHIFT_MAX)
+def _shaped(arms: Floats, n: Floats, pooled: Floats, scores: Floats, where: Layout) -> Floats:
+    """Shares for each arm by what it has shown, of any shape, drawn to both arms' shifted as it has shown; [2, B]."""
+    shift = np.clip(where.sums(arms * scores) / (n + LEVEL), -SHIFT_MAX, SHIFT_MAX)
     drawn = _normed(pooled * np.exp(where.spread(shift) * scores), where)
-    return ((arm + TOGETHER * drawn) / where.spread(n + TOGETHER))[np.newaxis]
+    return np.asarray((arms + TOGETHER * drawn) / where.spread(n + TOGETHER), dtype=np.float64)
 
 
-def _shifted(part: Floats, pooled: Floats, scores: Floats, where: Layout) -> Floats:
-    """Shares for one arm by each of SHIFTS, of which that part is the arm's; shape [len(SHIFTS), B]."""
-    exponents = np.multiply.outer(np.array(SHIFTS), where.spread(part) * scores)
+def _shifted(parts: Floats, pooled: Floats, scores: Floats, where: Layout) -> Floats:
+    """Shares for each arm by each of SHIFTS, of which those parts are the arm's; shape [2, len(SHIFTS), B]."""
+    exponents = np.array(SHIFTS)[:, np.newaxis] * (where.spread(parts) * scores)[:, np.newaxis]
     return _normed(pooled * np.exp(exponents), where)
 
 
 def _normed(weights: Floats, where: Layout) -> Floats:
-    """Weights that sum to 1 in each feature; shape [B] or [n, B]."""
-    sums = np.add.reduceat(weights, where.starts, axis=-1)
-    return np.asarray(weights / np.repeat(sums, where.widths, axis=-1), dtype=np.float64)
+    """Weights that sum to 1 in each feature; shape [..., B]."""
+    return np.asarray(weights / where.spread(where.sums(weights)), dtype=np.float64)

@@ -12,7 +12,7 @@ by universal inference, 1912.11436; mean of e-values, 1912.06116. The arms' bets
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -46,21 +46,21 @@ class Layout:
     starts: NDArray[np.int64]
     """Place of each feature's first bin; shape [F]."""
 
-    @property
+    @cached_property
     def bins(self) -> int:
         """B, of all features together."""
         return int(self.widths.sum())
 
     def sums(self, flat: Floats) -> Floats:
-        """Sum over each feature's bins: [B] to [F]."""
-        return np.add.reduceat(flat, self.starts)
+        """Sum over each feature's bins: [..., B] to [..., F]."""
+        return np.add.reduceat(flat, self.starts, axis=-1)
 
     def spread(self, values: Floats) -> Floats:
-        """A value of each feature at each of its bins: [F] to [B]."""
-        return np.repeat(values, self.widths)
+        """A value of each feature at each of its bins: [..., F] to [..., B]."""
+        return values.repeat(self.widths, axis=-1)
 
 
-def layout(widths: Sequence[int]) -> Layout:
+def layout(widths: Sequence[int] | NDArray[np.int64]) -> Layout:
     """The layout of features with that many bins each, which must be at least one feature."""
     counts = np.array(widths, dtype=np.int64)
     return Layout(counts, np.concatenate(([0], np.cumsum(counts)[:-1])))
@@ -78,6 +78,10 @@ class Pair:
     """Effective samples of each feature, shape [F]: the share's variance is p(1−p) over this."""
     stable_n: Floats
 
+    def of(self, features: slice, bins: slice, where: Layout) -> Pair:
+        """Some features alone, which lie there and there in the arrays of shape [F] and [B]."""
+        return Pair(where, self.candidate[bins], self.stable[bins], self.candidate_n[features], self.stable_n[features])
+
     @cached_property
     def samples(self) -> Floats:
         """1/(1/n + 1/N) of each feature, 0 where an arm has nothing; shape [F]."""
@@ -86,7 +90,7 @@ class Pair:
             return np.where(both, 1.0 / (1.0 / self.candidate_n + 1.0 / self.stable_n), 0.0)
 
 
-def standardised(cohorts: Iterable[tuple[Floats, Floats]], where: Layout) -> Pair:
+def standardised(cohorts: Sequence[tuple[Floats, Floats]] | Floats, where: Layout) -> Pair:
     """Both arms' shares per bin under the same mix of cohorts.
 
     Weights w = n_c n_s / (n_c + n_s) per cohort and feature (Mantel-Haenszel, as in `formulas.stratified`): traffic
@@ -94,26 +98,23 @@ def standardised(cohorts: Iterable[tuple[Floats, Floats]], where: Layout) -> Pai
     is (Σw)² / Σ(w²/n), with which the variance of a share is p(1−p)/n as for one sample.
 
     Args:
-        cohorts: counts of candidate and stable, each of shape [B].
+        cohorts: counts of candidate and stable, each of shape [B]; or all of them, of shape [cohorts, 2, B].
         where: their layout.
     """
-    weight = np.zeros(len(where.widths))
-    spread_c, spread_s = np.zeros_like(weight), np.zeros_like(weight)
-    candidate, stable = np.zeros(where.bins), np.zeros(where.bins)
-    for c, s in cohorts:
-        n_c, n_s = where.sums(c), where.sums(s)
-        both = np.minimum(n_c, n_s) > formulas.WEIGHT_MIN
-        safe_c, safe_s = np.where(both, n_c, 1.0), np.where(both, n_s, 1.0)
-        w = np.where(both, safe_c * safe_s / (safe_c + safe_s), 0.0)
-        weight += w
-        spread_c += w * w / safe_c
-        spread_s += w * w / safe_s
-        candidate += where.spread(w / safe_c) * c
-        stable += where.spread(w / safe_s) * s
-    seen = weight > 0.0
-    divisor = where.spread(np.where(seen, weight, 1.0))
+    arms = np.asarray(cohorts, dtype=np.float64).reshape(-1, 2, where.bins)
+    candidate, stable = arms[:, 0], arms[:, 1]
+    n_c, n_s = where.sums(candidate), where.sums(stable)
+    both = np.minimum(n_c, n_s) > formulas.WEIGHT_MIN
+    safe_c, safe_s = np.where(both, n_c, 1.0), np.where(both, n_s, 1.0)
+    w = np.where(both, safe_c * safe_s / (safe_c + safe_s), 0.0)
+    weight = w.sum(axis=0)
+    divisor = where.spread(np.where(weight > 0.0, weight, 1.0))
     return Pair(
-        where, candidate / divisor, stable / divisor, _effective(weight, spread_c), _effective(weight, spread_s)
+        where,
+        (where.spread(w / safe_c) * candidate).sum(axis=0) / divisor,
+        (where.spread(w / safe_s) * stable).sum(axis=0) / divisor,
+        _effective(weight, (w * w / safe_c).sum(axis=0)),
+        _effective(weight, (w * w / safe_s).sum(axis=0)),
     )
 
 

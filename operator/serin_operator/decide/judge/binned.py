@@ -26,6 +26,7 @@ from serin_operator.decide.judge import bets, bin_formulas
 from serin_operator.decide.judge.bets import Order
 from serin_operator.decide.judge.bin_formulas import Floats, Layout
 from serin_operator.decide.judge.starts import PodArrays, resumed
+from serin_operator.decide.once import once_per_object
 
 Parts = NDArray[np.int64]
 """Counts in parts of 1/PARTS."""
@@ -65,6 +66,7 @@ class Axes:
         return bets.order(self.widths, missing=True, classes=self.classes)
 
 
+@once_per_object
 def axes_of(profile: Profile) -> Axes:
     """The axes on which a pod counts with that profile."""
     widths = (*(feature.bins for feature in profile.features), profile.prediction.bins)
@@ -291,7 +293,7 @@ def _grown(told: BinCounts, last: Parts | None, axes: Axes) -> tuple[Parts, Part
     if (len(told.features), len(told.prediction)) != (sum(axes.widths[:-1]), axes.widths[-1]):
         return None
     values = np.array((*told.features, *told.prediction), dtype=np.float64)
-    if not np.isfinite(values).all() or values.min() < 0.0 or values.max() > COUNTER_MAX:
+    if not (values.min() >= 0.0 and values.max() <= COUNTER_MAX):  # nor is NaN
         return None
     now = np.rint(values * PARTS).astype(np.int64)
     growth = now if last is None else now - last

@@ -66,7 +66,7 @@ def dump(course: Course) -> dict[str, Any]:
     if not course.points:
         return {}
     names = sorted({name for point in course.points for name in point.log10_e})
-    rows = [[point.at, *(point.log10_e.get(name) for name in names)] for point in course.points]
+    rows = [[point.at, *map(point.log10_e.get, names)] for point in course.points]
     return {"course": {"gates": names, "spacing": course.spacing_seconds, "points": rows}}
 
 

@@ -14,14 +14,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
 from serin_operator.api.deployment import FeatureStatus
 from serin_operator.decide.gate_policies import DataDriftPolicy, PredictionDriftPolicy
-from serin_operator.decide.judge import bets, bin_formulas, binned, drifted, formulas
+from serin_operator.decide.judge import bets, bin_formulas, formulas
 from serin_operator.decide.judge.bin_formulas import Flags, Floats
+from serin_operator.decide.judge.compared import Comparison
 from serin_operator.decide.judge.drifted import Between, Own, Part
 from serin_operator.decide.judge.findings import (
     FEATURES_SHOWN,
@@ -57,8 +58,11 @@ class _Case:
     """Samples of candidate and stable in the current cohort."""
     whole: tuple[float, float]
     """The same in the cohorts on which a Pass rests."""
-    finding: Finding
-    """All fields but verdict, reason and message filled in."""
+
+    @cached_property
+    def finding(self) -> Finding:
+        """All fields but verdict, reason and message filled in."""
+        return _numbers(self)
 
     @property
     def needed(self) -> float:
@@ -84,15 +88,19 @@ class _Case:
     @cached_property
     def shared(self) -> Flags:
         """Those of them in which stable lies off its own as well."""
+        if not self.off.any():
+            return self.off
         off: Flags = np.array([(self.stable_psi(name) or 0.0) > self.limit for name in self.own.axis.names])
         return self.off & off
 
     @cached_property
     def blamed(self) -> Flags:
         """Those of them in which stable fits its own, or which it does not know while nothing else has moved."""
-        known: Flags = np.array([self.stable_psi(name) is not None for name in self.own.axis.names])
         blamed: Flags = self.off & ~self.shared
-        return blamed & known if self.is_shared else blamed
+        if not self.is_shared:
+            return blamed
+        known: Flags = np.array([self.stable_psi(name) is not None for name in self.own.axis.names])
+        return blamed & known
 
     @cached_property
     def is_shared(self) -> bool:
@@ -149,72 +157,51 @@ def _case(look: Look, limit: float, part: Part, ignored: frozenset[str]) -> _Cas
     if missing:
         message = f"no pod of {' and '.join(missing)} has told its profile, so its bins cannot be read"
         return Finding("NoData", GateReason.ProfileUnreadable, message, limit=limit)
-    candidate = drifted.axis(look.profiles[evidence.candidate], part)
-    stable = drifted.axis(look.profiles[evidence.stable], part)
-    if candidate is None or stable is None:
+    comparison = look.comparison
+    if part not in comparison.parts:
         return Finding("NoData", GateReason.ProfileUnreadable, "a profile holds no features", limit=limit)
-    return _counted(look, limit, candidate, stable, ignored)
+    return _counted(look, limit, comparison, part, ignored)
 
 
-def _counted(
-    look: Look, limit: float, candidate: drifted.Axis, stable: drifted.Axis, ignored: frozenset[str]
-) -> _Case | Finding:
-    bins, sticky = look.evidence.bins, look.sticky
-    cohorts = binned.in_order(bins)
-    current = bins.cohorts.get(look.cohort or "")
-    own = drifted.own(candidate, [candidate.of(one.own) for one in cohorts], limit, ignored, sticky=sticky)
-    mix = [candidate.samples([one.own]) for one in cohorts]
-    off = drifted.own(stable, [stable.of(one.stable) for one in cohorts], limit, ignored, sticky=sticky, mix=mix)
-    between = drifted.between(bins, stable, candidate, current, ignored, sticky=sticky)
-    if own is None or between is None:
+def _counted(look: Look, limit: float, comparison: Comparison, part: Part, ignored: frozenset[str]) -> _Case | Finding:
+    own = comparison.own("candidate", part, limit, ignored) if comparison.is_counted else None
+    if own is None:
         return Finding(
             "NoData", GateReason.NoTraffic, "no answer of a pod of the candidate holds bins yet", limit=limit
         )
+    off = comparison.own("stable", part, limit, ignored)
     if off is not None and off.samples < SAMPLES_MIN:
         off = None
-    here = _samples(candidate, stable, (current,) if current is not None else ())
-    whole = _samples(candidate, stable, between.basis)
-    case = _Case(look, limit, between, own, off, here, whole, _blank(look, limit, own))
-    return replace(case, finding=_numbers(case))
-
-
-def _samples(
-    candidate: drifted.Axis, stable: drifted.Axis, cohorts: tuple[binned.CohortBins, ...]
-) -> tuple[float, float]:
-    """What candidate and stable counted on their own profiles in these cohorts."""
-    return candidate.samples(one.own for one in cohorts), stable.samples(one.stable for one in cohorts)
-
-
-def _blank(look: Look, limit: float, own: Own) -> Finding:
-    return Finding(
-        verdict="NotYet",
-        reason=GateReason.NotProven,
-        message="",
-        limit=limit,
-        samples=own.samples,
-        budget=look.share if look.share > 0.0 else None,
-    )
+    here, whole = comparison.samples(part, comparison.current), comparison.samples(part, comparison.basis)
+    return _Case(look, limit, comparison.between(part, ignored), own, off, here, whole)
 
 
 def _numbers(case: _Case) -> Finding:
     """The case's finding with its numbers, still without an answer."""
     between, judged = case.between, case.between.judged
-    evidence = max(case.log10_apart, case.log10_off(case.blamed))
+    share = case.look.share
+    blank = partial(
+        Finding,
+        verdict="NotYet",
+        reason=GateReason.NotProven,
+        message="",
+        limit=case.limit,
+        samples=case.own.samples,
+        log10_e=max(case.log10_apart, case.log10_off(case.blamed)),
+        budget=share if share > 0.0 else None,
+    )
     if not judged.any():
-        return replace(case.finding, log10_e=evidence, features=_shown_own(case, case.own.judged))
-    passing = _passing(case)
+        return blank(features=_shown_own(case, case.own.judged))
     fewest = float(between.passing.samples[judged].min())
     most_bins = float(between.axis.layout.widths[judged].max())
     smallest = bets.smallest_psi(fewest, most_bins, _log_e_needed(case))
     worst = int(np.argmax(np.where(judged, between.psi, -1.0)))
-    return replace(
-        case.finding,
+    return blank(
         value=float(between.psi[worst]),
         reference=case.stable_psi(between.axis.names[worst]),
-        bound=_finite(float((passing + _widths(case))[judged].max())),
+        bound=_finite(float((_passing(case) + _widths(case))[judged].max())),
         needed=_needed(case),
-        log10_e=evidence,
-        smallest_drop=_finite(smallest) if case.look.share > 0.0 else None,
+        smallest_drop=_finite(smallest) if share > 0.0 else None,
         features=_shown_between(case, judged),
     )
 
@@ -264,7 +251,8 @@ def _fail(case: _Case) -> Finding | None:
 
 def _over(case: _Case) -> str:
     """The rows of candidate and stable over the trial, in words."""
-    stable = case.between.axis.samples(cohort.stable for cohort in binned.in_order(case.look.evidence.bins))
+    comparison = case.look.comparison
+    _, stable = comparison.samples(case.own.axis.part, comparison.cohorts)
     return f"over {case.own.samples:.0f} and {stable:.0f} rows"
 
 

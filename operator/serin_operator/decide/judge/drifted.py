@@ -8,7 +8,7 @@ against its own: both move where the world does.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -16,9 +16,9 @@ from typing import Literal
 import numpy as np
 
 from serin_contract.profile import Feature, NumericFeature, Profile
-from serin_operator.decide.judge import bets, bin_formulas, binned, formulas
+from serin_operator.decide.judge import bin_formulas, formulas
 from serin_operator.decide.judge.bin_formulas import Flags, Floats, Layout, Pair
-from serin_operator.decide.judge.binned import BinEvidence, CohortBins
+from serin_operator.decide.once import once_per_object
 
 PREDICTION = "prediction"
 """Stands where a feature's name does in what is said of the answers."""
@@ -37,39 +37,35 @@ class Axis:
     reference: Floats
 
     def of(self, flat: Floats) -> Floats:
-        """This part of a cohort's counts; the predictions come last there."""
-        return flat[: self.layout.bins] if self.part == "features" else flat[len(flat) - self.layout.bins :]
+        """This part of counts, shape [..., B]; the predictions come last there."""
+        bins = self.layout.bins
+        return flat[..., :bins] if self.part == "features" else flat[..., flat.shape[-1] - bins :]
 
     def by_feature(self, values: Floats) -> Floats:
         """This part of what a cohort holds by feature."""
         return values[:-1] if self.part == "features" else values[-1:]
 
-    def samples(self, cohorts: Iterable[Floats]) -> float:
-        """Rows that were counted in these cohorts: every feature has a bin for each."""
-        return math.fsum(float(self.layout.sums(self.of(counts)).max()) for counts in cohorts)
 
-
-def axis(profile: Profile, part: Part) -> Axis | None:
-    """That part of a profile; None where it has no feature at all."""
-    if part == "prediction":
-        bins = profile.prediction
-        return Axis(
-            part,
-            (PREDICTION,),
-            (bins.kind,),
-            bin_formulas.layout((bins.bins,)),
-            np.array(bins.counts, dtype=np.float64),
+@once_per_object
+def axes(profile: Profile) -> Mapping[Part, Axis]:
+    """The parts of a profile that have a feature at all."""
+    bins, found = profile.prediction, dict[Part, Axis]()
+    if profile.features:
+        found["features"] = Axis(
+            "features",
+            tuple(feature.name for feature in profile.features),
+            tuple(_kind(feature) for feature in profile.features),
+            bin_formulas.layout([feature.bins for feature in profile.features]),
+            np.array([count for feature in profile.features for count in feature.counts], dtype=np.float64),
         )
-    if not profile.features:
-        return None
-    counts = np.array([count for feature in profile.features for count in feature.counts], dtype=np.float64)
-    return Axis(
-        part,
-        tuple(feature.name for feature in profile.features),
-        tuple(_kind(feature) for feature in profile.features),
-        bin_formulas.layout([feature.bins for feature in profile.features]),
-        counts,
+    found["prediction"] = Axis(
+        "prediction",
+        (PREDICTION,),
+        (bins.kind,),
+        bin_formulas.layout((bins.bins,)),
+        np.array(bins.counts, dtype=np.float64),
     )
+    return found
 
 
 def _kind(feature: Feature) -> str:
@@ -133,8 +129,6 @@ class Between:
     passing: Pair
     """What a Pass rests on: all cohorts, or the current one where callers return."""
     proof: Proof
-    basis: tuple[CohortBins, ...]
-    """The cohorts on which a Pass rests."""
 
     @cached_property
     def passing_psi(self) -> Floats:
@@ -142,52 +136,47 @@ class Between:
         return self.psi if self.passing is self.pair else bin_formulas.psi_star(self.passing)
 
 
-def own(
-    profile: Axis,
-    counts: Sequence[Floats],
-    limit: float,
-    ignored: frozenset[str],
-    *,
-    sticky: bool,
-    mix: Sequence[float] | None = None,
-) -> Own | None:
-    """One arm against its own profile; None where it has counted nothing.
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """What one arm counted on one part of its own profile."""
 
-    The candidate's samples come late in a ramp and stable's early. In traffic that drifts meanwhile the one would lie
-    off its profile and the other not, without anyone's fault: so stable's PSI* is that of the candidate's `mix` of
-    cohorts.
+    axis: Axis
+    each: Floats
+    """By cohort as they opened, shape [cohorts, B], of at least one."""
 
-    Args:
-        profile: what training counted.
-        counts: the arm's cohorts as they opened, each shape [B].
-        limit: PSI that must be proven to be exceeded.
-        ignored: features that are not judged.
-        sticky: whether callers return in later cohorts, so that each is tested alone.
-        mix: samples by which the cohorts weigh in PSI*; its own where None.
-    """
-    if not counts:
-        return None
-    whole: Floats = np.sum(counts, axis=0)
-    samples = float(profile.layout.sums(whole).max())
-    if samples <= 0.0:
-        return None
-    tested = tuple(counts) if sticky else (whole,)
-    weighed = whole if mix is None else _weighed(counts, mix, profile.layout)
-    psi = bin_formulas.psi_star(bin_formulas.standardised([(weighed, profile.reference)], profile.layout))
-    judged = np.array([name not in ignored for name in profile.names])
-    return Own(profile, judged, psi, tested, limit, sticky, samples)
+    @cached_property
+    def samples_each(self) -> list[float]:
+        """Rows by cohort: every feature has a bin for each."""
+        return [float(samples) for samples in self.axis.layout.sums(self.each).max(axis=1)]
 
+    @cached_property
+    def whole(self) -> Floats:
+        """Over all cohorts, shape [B]."""
+        whole: Floats = self.each.sum(axis=0)
+        return whole
 
-def _weighed(counts: Sequence[Floats], mix: Sequence[float], where: Layout) -> Floats:
-    """The counts under another mix of cohorts, summing to their effective size (Σm)² / Σ(m²/n)."""
-    sums = [(m, float(where.sums(one).max()), one) for m, one in zip(mix, counts, strict=True)]
-    kept = [(m, n, one) for m, n, one in sums if min(m, n) > formulas.WEIGHT_MIN]
-    if not kept:
-        return np.zeros(where.bins)
-    whole = math.fsum(m for m, _, _ in kept)
-    size = whole * whole / math.fsum(m * m / n for m, n, _ in kept)
-    mixed: Floats = np.sum([one * (m / n) for m, n, one in kept], axis=0) * (size / whole)
-    return mixed
+    @cached_property
+    def samples(self) -> float:
+        """Rows over all cohorts."""
+        return float(self.axis.layout.sums(self.whole).max())
+
+    def weighed(self, mix: Sequence[float]) -> Floats:
+        """The counts under another mix of cohorts, summing to their effective size (Σm)² / Σ(m²/n); shape [B].
+
+        The candidate's samples come late in a ramp and stable's early. In traffic that drifts meanwhile the one would
+        lie off its profile and the other not, without anyone's fault: so stable's PSI* is that of the candidate's mix.
+
+        Args:
+            mix: samples by which the cohorts weigh.
+        """
+        sums = zip(mix, self.samples_each, self.each, strict=True)
+        kept = [(m, n, one) for m, n, one in sums if min(m, n) > formulas.WEIGHT_MIN]
+        if not kept:
+            return np.zeros_like(self.whole)
+        whole = math.fsum(m for m, _, _ in kept)
+        size = whole * whole / math.fsum(m * m / n for m, n, _ in kept)
+        mixed: Floats = np.sum([one * (m / n) for m, n, one in kept], axis=0) * (size / whole)
+        return mixed
 
 
 def proof(values: Sequence[Floats], *, sticky: bool) -> Proof:
@@ -197,41 +186,9 @@ def proof(values: Sequence[Floats], *, sticky: bool) -> Proof:
     return Proof(tuple((formulas.log_weight(order), value) for order, value in enumerate(values, start=1)))
 
 
-def between(
-    bins: BinEvidence,
-    stable: Axis,
-    candidate: Axis | None,
-    current: CohortBins | None,
-    ignored: frozenset[str],
-    *,
-    sticky: bool,
-) -> Between | None:
-    """The arms against each other; None where no cohort has been counted on stable's profile."""
-    cohorts = binned.in_order(bins)
-    if not cohorts or bins.stable_axes is None:
-        return None
-    basis = cohorts if not sticky else tuple(cohort for cohort in (current,) if cohort is not None)
-    wealth = [cohort.log_e for cohort in cohorts]
-    tested = [stable.by_feature(bets.hedged(one)) for one in (wealth if sticky else [np.sum(wealth, axis=0)])]
-    pair = _standardised(cohorts, stable)
-    return Between(
-        stable,
-        _comparable(stable, candidate, ignored),
-        bin_formulas.psi_star(pair),
-        pair,
-        _standardised(basis, stable) if sticky else pair,
-        proof(tested, sticky=sticky),
-        basis,
-    )
-
-
-def _standardised(cohorts: Sequence[CohortBins], stable: Axis) -> Pair:
-    counts = [(stable.of(cohort.candidate), stable.of(cohort.stable)) for cohort in cohorts]
-    return bin_formulas.standardised(counts, stable.layout)
-
-
-def _comparable(stable: Axis, candidate: Axis | None, ignored: frozenset[str]) -> Flags:
-    kinds = dict(zip(candidate.names, candidate.kinds, strict=True)) if candidate is not None else {}
+def comparable(stable: Axis, candidate: Axis, ignored: frozenset[str]) -> Flags:
+    """The features of stable's that both have, as the same kind, and that are not ignored."""
+    kinds = dict(zip(candidate.names, candidate.kinds, strict=True))
     return np.array(
         [kinds.get(name) == kind and name not in ignored for name, kind in zip(stable.names, stable.kinds, strict=True)]
     )

@@ -175,12 +175,12 @@ def _delta(now: Counters, last: Counters) -> Counters | None:
 
 def _arms(delta: Counters, of_candidate: bool) -> tuple[ArmCounts, ArmCounts]:
     """What one pod's growth adds to the candidate's and to stable's counts."""
-    c_labels, s_labels = delta[3:5], delta[5:7]
-    served = ArmCounts(*delta[:3], callers=delta[7], connections=delta[8])
-    c, s = (served, ArmCounts()) if of_candidate else (ArmCounts(), served)
+    requests, errors, predictions, c_labelled, c_correct, s_labelled, s_correct, callers, connections = delta
+    served, nothing = (requests, errors, predictions), (0.0, 0.0, 0.0)
+    split, none = (callers, connections), (0.0, 0.0)
     return (
-        replace(c, labelled=c_labels[0], correct=c_labels[1]),
-        replace(s, labelled=s_labels[0], correct=s_labels[1]),
+        ArmCounts(*(served if of_candidate else nothing), c_labelled, c_correct, *(split if of_candidate else none)),
+        ArmCounts(*(nothing if of_candidate else served), s_labelled, s_correct, *(none if of_candidate else split)),
     )
 
 

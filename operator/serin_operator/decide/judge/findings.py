@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from serin_operator.api.deployment import FeatureStatus
@@ -98,6 +99,7 @@ def samples_needed(difference: formulas.Difference, samples: float, limit: float
     return max(SAMPLES_MIN, float(math.ceil(needed))) if math.isfinite(needed) else None
 
 
+@lru_cache(maxsize=256)
 def samples_to_exclude(rate: float, limit: float, log_e: float) -> float | None:
     """Samples until a rate of `limit` or more is excluded if the rate stays; None where it never is."""
     if rate >= limit:

@@ -20,7 +20,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betainc, gammaln
+from scipy.special import betainc, cython_special, gammaln
 
 Floats = NDArray[np.float64]
 
@@ -127,7 +127,8 @@ def below_log_e(hits: float, n: float, limit: float) -> float:
     limit = min(limit, 1.0 - 1e-9)
     hits = min(max(hits, 0.0), n)
     misses = n - hits
-    below = float(betainc(hits + 1.0, misses + 1.0, limit))
+    # The same function as for arrays, without what an array costs: bisections ask for it very often.
+    below = float(cython_special.betainc(hits + 1.0, misses + 1.0, limit))
     if below <= 0.0:
         return LOG_SMALLEST
     log_beta = math.lgamma(hits + 1.0) + math.lgamma(misses + 1.0) - math.lgamma(n + 2.0)
@@ -137,10 +138,10 @@ def below_log_e(hits: float, n: float, limit: float) -> float:
 
 def below_log_e_each(hits: Floats, n: Floats, limit: Floats) -> Floats:
     """`below_log_e` of many proportions at once; all of shape [k]."""
-    limit = np.clip(limit, 0.0, 1.0 - 1e-9)
+    limit = np.minimum(np.maximum(limit, 0.0), 1.0 - 1e-9)
     asked = (n > 0.0) & (limit > 0.0)
     limit, n = np.where(asked, limit, 0.5), np.where(asked, n, 1.0)
-    hits = np.clip(hits, 0.0, n)
+    hits = np.minimum(np.maximum(hits, 0.0), n)
     misses = n - hits
     below = betainc(hits + 1.0, misses + 1.0, limit)
     log_beta = gammaln(hits + 1.0) + gammaln(misses + 1.0) - gammaln(n + 2.0)

@@ -9,6 +9,7 @@ one of the bounds, both are the same.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -47,14 +48,15 @@ def judge_latency(look: Look, gate: LatencyPolicy) -> Finding:
 def _slow(evidence: Evidence, first: int) -> Evidence:
     """The evidence with requests in that bucket and above as its errors."""
 
-    def counts(times: Floats) -> ArmCounts:
-        return ArmCounts(requests=float(times.sum()), errors=float(times[first:].sum()))
+    def counts(vectors: tallied.Vectors) -> ArmCounts:
+        times = tallied.vector(vectors, tallied.TIMES).tolist()
+        return ArmCounts(requests=math.fsum(times), errors=math.fsum(times[first:]))
 
     cohorts = {
         name: CohortEvidence(
             tally.opened_at,
-            counts(tallied.vector(tally.candidate, tallied.TIMES)),
-            counts(tallied.vector(tally.stable, tallied.TIMES)),
+            counts(tally.candidate),
+            counts(tally.stable),
             {LATENCY: tally.log_e.get(LATENCY, 0.0)},
         )
         for name, tally in evidence.tallies.cohorts.items()
@@ -103,15 +105,17 @@ def interval_seconds(times: Floats, quantile: float) -> tuple[float, float | Non
     more is: the test of one proportion, inverted at every bound.
     """
     total = float(times.sum())
-    within = np.cumsum(times)[:-1]
-    low: float = 0.0
-    for bound, fast in zip(LATENCY_BOUNDS_SECONDS, within.tolist(), strict=True):
-        if formulas.below_log_e(fast, total, quantile) >= LOG_E_INTERVAL:
-            low = bound
-    for bound, fast in zip(LATENCY_BOUNDS_SECONDS, within.tolist(), strict=True):
-        if formulas.below_log_e(total - fast, total, 1.0 - quantile) >= LOG_E_INTERVAL:
-            return low, bound
-    return low, None
+    within = np.cumsum(times)[:-1].tolist()
+    # Both tests turn once at most, since more requests lie within each bound than within the one before it.
+    above = bisect_left(within, True, key=lambda fast: not _excluded(fast, total, quantile))
+    below = bisect_left(within, True, key=lambda fast: _excluded(total - fast, total, 1.0 - quantile))
+    low = LATENCY_BOUNDS_SECONDS[above - 1] if above else 0.0
+    return low, LATENCY_BOUNDS_SECONDS[below] if below < len(within) else None
+
+
+def _excluded(hits: float, n: float, limit: float) -> bool:
+    """Whether a share of hits of `limit` or more is excluded."""
+    return formulas.below_log_e(hits, n, limit) >= LOG_E_INTERVAL
 
 
 def _ms(seconds: float) -> str:

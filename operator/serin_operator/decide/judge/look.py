@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from serin_contract.profile import Profile
 from serin_operator.api.deployment import GateStatus
+from serin_operator.decide.judge.compared import Comparison
 from serin_operator.decide.judge.sums import CohortEvidence, Evidence
 from serin_operator.decide.policy import Policy
 
@@ -45,6 +47,8 @@ class Look:
     """By name of the gate."""
     previous: GateStatus | None = None
     """What this gate said last."""
+    all_gates: Look | None = None
+    """The look that several gates share, where this is one gate's: what they all read is worked out there."""
 
     @property
     def current(self) -> CohortEvidence | None:
@@ -58,4 +62,13 @@ class Look:
 
     def of(self, share: float, previous: GateStatus | None) -> Look:
         """The same look for one gate."""
-        return replace(self, share=share, previous=previous)
+        return replace(self, share=share, previous=previous, all_gates=self.all_gates or self)
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """Both arms in their bins; the profiles of both must be known."""
+        if self.all_gates is not None:
+            return self.all_gates.comparison
+        evidence = self.evidence
+        candidate, stable = self.profiles[evidence.candidate], self.profiles[evidence.stable]
+        return Comparison(evidence.bins, candidate, stable, self.cohort, self.sticky)

@@ -36,6 +36,7 @@ from serin_operator.decide.judge.look import Look
 from serin_operator.decide.judge.rates import Question, judge_rate
 from serin_operator.decide.judge.reasons import GateReason
 from serin_operator.decide.judge.sums import ArmCounts, CohortEvidence, Evidence
+from serin_operator.decide.once import once_per_object
 
 KINDS = ("missing", "unseen", "below the range", "above the range")
 HALF = math.log(2.0)
@@ -136,6 +137,7 @@ def _arm(profile: Profile, cohorts: list[tallied.Vectors], gate: SchemaPolicy) -
     return Arm(names, whole[1:], np.minimum(1.0, trained(profile) + gate.max_violations), float(whole[0]))
 
 
+@once_per_object
 def trained(profile: Profile) -> Floats:
     """The share of each kind of violation in the training data, feature by feature of each kind; shape [4F]."""
     rows = max(1.0, float(profile.rows))
@@ -151,7 +153,7 @@ def _judge(look: Look, gate: SchemaPolicy, candidate: Arm, stable: Arm, here: tu
     log_e = formulas.below_log_e_each(
         candidate.n - candidate.bad, np.full_like(candidate.bad, candidate.n), 1.0 - candidate.limits
     )
-    also = np.array([_also(candidate, stable, place) for place in range(len(candidate.bad))], dtype=bool)
+    also = _also(candidate, stable)
     blamed, shared = candidate.beyond & ~also, candidate.beyond & also
     against = _evidence(log_e, blamed)
     finding = Finding(
@@ -224,17 +226,32 @@ def _evidence(log_e: Floats, places: Flags) -> float:
 
 
 def _highest_excess(candidate: Arm, gate: SchemaPolicy, places: Flags) -> float | None:
-    """The largest share beyond that in training that is not excluded in all of these places at half of PASS_ERROR."""
+    """The largest share beyond that in training that is not excluded in all of these places at half of PASS_ERROR.
+
+    It is the largest of what each place has by itself. A place's evidence rises with the share, so those in which the
+    largest so far is excluded need not be searched: mostly all but one or two.
+    """
     if candidate.n <= 0.0 or not places.any():
         return None
     bad, at_most = candidate.bad[places], candidate.limits[places]
-    rows = np.full_like(bad, candidate.n)
-    low, high = -gate.max_violations, 1.0
+    rows, gaps = np.full_like(bad, candidate.n), bad / candidate.n - at_most
+    left, highest = np.ones(len(bad), dtype=np.bool_), 0.0
+    while left.any() and highest < 1.0:
+        place = int(np.argmax(np.where(left, gaps, -math.inf)))
+        highest = _excess(candidate.n, float(bad[place]), float(at_most[place]), gate.max_violations)
+        left &= formulas.below_log_e_each(bad, rows, np.minimum(1.0, at_most + highest)) < LOG_E_PASS
+        left[place] = False
+    return min(1.0, highest + gate.max_violations)
+
+
+def _excess(rows: float, bad: float, at_most: float, max_violations: float) -> float:
+    """The same of one place, less `max_violations`; 1 where no share is excluded."""
+    low, high = -max_violations, 1.0
     for _ in range(HALVINGS):
         middle = 0.5 * (low + high)
-        excluded = formulas.below_log_e_each(bad, rows, np.minimum(1.0, at_most + middle)) >= LOG_E_PASS
-        low, high = (low, middle) if excluded.all() else (middle, high)
-    return min(1.0, high + gate.max_violations)
+        excluded = formulas.below_log_e(bad, rows, min(1.0, at_most + middle)) >= LOG_E_PASS
+        low, high = (low, middle) if excluded else (middle, high)
+    return high
 
 
 def _smallest_excess(candidate: Arm, gate: SchemaPolicy, share: float) -> float | None:
@@ -245,14 +262,13 @@ def _smallest_excess(candidate: Arm, gate: SchemaPolicy, share: float) -> float 
     return smallest_share(candidate.n, gate.max_violations, needed)
 
 
-def _also(candidate: Arm, stable: Arm, place: int) -> bool:
-    """Whether stable is beyond its own limit in the same feature and kind."""
-    kind, feature = divmod(place, len(candidate.names))
-    name = candidate.names[feature]
-    rate = stable.rate_of(name, kind)
-    if rate is None:
-        return False
-    return rate > float(stable.limits[kind * len(stable.names) + stable.names.index(name)])
+def _also(candidate: Arm, stable: Arm) -> Flags:
+    """In which of the candidate's places stable is beyond its own limit in the same feature and kind."""
+    beyond = {stable.label(int(place)) for place in np.flatnonzero(stable.beyond)}
+    also = np.zeros(len(candidate.bad), dtype=np.bool_)
+    if beyond:
+        also[:] = [candidate.label(place) in beyond for place in range(len(also))]
+    return also
 
 
 def _worst(arm: Arm, places: Flags) -> list[int]:

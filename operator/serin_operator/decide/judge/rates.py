@@ -79,10 +79,11 @@ def judge_rate(look: Look, question: Question) -> Finding:
 def _case(look: Look, gate: Question) -> _Case:
     evidence, share, current, sticky = look.evidence, look.share, look.current, look.sticky
     candidate, stable = evidence.total("candidate"), evidence.total("stable")
-    basis = apart.basis(evidence, current, sticky)
     difference = formulas.stratified(request_strata(evidence.cohorts.values()), gate.maximum)
-    proof = formulas.stratified(request_strata(basis), gate.maximum)
-    proven_on = apart.arms(basis)
+    proof, proven_on = difference, (candidate, stable)
+    if sticky:
+        basis = apart.basis(evidence, current, sticky)
+        proof, proven_on = formulas.stratified(request_strata(basis), gate.maximum), apart.arms(basis)
     worse = log10(apart.combined(evidence, gate.gate, sticky))
     value, reference = _rate(candidate), _rate(stable)
     if difference is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from serin_operator.decide.judge.binned import NO_BINS, BinEvidence
 from serin_operator.decide.judge.course import NO_COURSE, Course
@@ -117,8 +118,15 @@ class Evidence:
 
     def total(self, arm: str) -> ArmCounts:
         """Sums over all cohorts of the arm named `candidate` or `stable`."""
-        counts = (cohort.candidate if arm == "candidate" else cohort.stable for cohort in self.cohorts.values())
-        return together(counts)
+        return self._totals[arm]
+
+    @cached_property
+    def _totals(self) -> Mapping[str, ArmCounts]:
+        cohorts = self.cohorts.values()
+        return {
+            "candidate": together(cohort.candidate for cohort in cohorts),
+            "stable": together(cohort.stable for cohort in cohorts),
+        }
 
     def log_e(self, gate: str) -> float:
         """Natural log of the gate's e-process: the cohorts' factors multiplied (arXiv 2302.11401)."""

@@ -6,6 +6,8 @@ growth is added once. A vector that fell, or cannot be, adds nothing.
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -90,7 +92,7 @@ def vector(vectors: Vectors, kind: str) -> Floats:
 
 def first_slow(max_seconds: float) -> int:
     """The first bucket that holds none but requests slower than that."""
-    return int(np.searchsorted(np.array(LATENCY_BOUNDS_SECONDS), max_seconds, side="left")) + 1
+    return bisect_left(LATENCY_BOUNDS_SECONDS, max_seconds) + 1
 
 
 def absorb(
@@ -117,12 +119,15 @@ def absorb(
             continue
         vectors = dict(memory.arrays)
         for name, key, told in _told(stats, candidate, stable, now - policy.label_delay_seconds):
-            growth = _grown(told, vectors.get((name, "/".join(key))), matures=key[1] == MATURED)
+            place = name, "/".join(key)
+            last = vectors.get(place)
+            if last is not None and told.tobytes() == last.tobytes():
+                continue  # most cohorts have been over for long
+            growth = _grown(told, last, matures=key[1] == MATURED)
             if growth is None:
                 refused += 1
             elif growth.any():
-                last = vectors.get((name, "/".join(key)))
-                vectors[name, "/".join(key)] = growth if last is None else last + growth
+                vectors[place] = growth if last is None else last + growth
                 sums = added.setdefault(name, {})
                 sums[key] = sums[key] + growth if key in sums else growth
         if vectors or memory.ended:
@@ -157,8 +162,8 @@ def _told(stats: PodStats, candidate: str, stable: str, before: float) -> Iterat
         if arm is not None:
             yield from ((name, (arm, kind), told) for kind, told in _served(cohort))
         for revision, of in arms.items():
-            errors = _errors(cohort.labels.get(revision) or LabelCounts(), cohort.error_clip)
-            if errors.any():
+            errors = _errors(cohort.labels.get(revision), cohort.error_clip)
+            if errors is not None:
                 yield name, (of, ERRORS), errors
             if cohort.slot_seconds > 0:
                 yield name, (of, MATURED), _matured(cohort, revision, before, own=arm == of)
@@ -175,10 +180,10 @@ def _served(cohort: CohortStats) -> Iterator[tuple[str, Floats]]:
             yield QUALITY, np.array([quality.rows, *(value for part in parts for value in part)], dtype=np.float64)
 
 
-def _errors(labels: LabelCounts, clip: float | None) -> Floats:
-    clipped = labels.labelled * clip if clip is not None else 0.0
-    if clipped <= 0.0:
-        return np.zeros(SIZES[ERRORS])
+def _errors(labels: LabelCounts | None, clip: float | None) -> Floats | None:
+    clipped = labels.labelled * clip if labels is not None and clip is not None else 0.0
+    if labels is None or clipped <= 0.0:
+        return None
     return np.array((labels.error, labels.error_2, labels.error_4, labels.labelled, clipped), dtype=np.float64)
 
 
@@ -205,7 +210,7 @@ def _grown(told: Floats, last: Floats | None, *, matures: bool) -> Floats | None
     What has matured may seem to shrink for a while, when slots double and a young one joins an old one: then
     nothing is added until the whole has matured.
     """
-    if not np.isfinite(told).all() or told.min() < 0.0 or told.max() > COUNTER_MAX:
+    if not (told.min() >= 0.0 and told.max() <= COUNTER_MAX):  # nor is NaN
         return None
     if last is None:
         return told
@@ -249,8 +254,8 @@ def _plus(mine: Vectors, more: Vectors) -> Vectors:
 def fast(tally: CohortTally, max_seconds: float) -> Stratum:
     """Requests that were not surely slower than the limit, and all of them."""
     place = first_slow(max_seconds)
-    c, s = vector(tally.candidate, TIMES), vector(tally.stable, TIMES)
-    return Stratum(float(c[:place].sum()), float(c.sum()), float(s[:place].sum()), float(s.sum()))
+    c, s = vector(tally.candidate, TIMES).tolist(), vector(tally.stable, TIMES).tolist()
+    return Stratum(math.fsum(c[:place]), math.fsum(c), math.fsum(s[:place]), math.fsum(s))
 
 
 def wellformed(tally: CohortTally) -> Stratum:
