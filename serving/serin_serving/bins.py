@@ -12,12 +12,13 @@ from serin_serving.layout import Matrix
 from serin_serving.model import Answers
 from serin_serving.readings import Columns
 
-FOLD_ROWS = 64
+FOLD_REQUESTS = 64
+FOLD_ROWS = 512
 FOLD_CELLS = 2**15
-"""Rows wait until there are as many rows or values, or until someone reads: one fold costs little more than one row.
+"""Rows wait until they come from as many requests, or are as many, or as many values, or until someone reads.
 
-All callers wait while it lasts, and it is where the slowest answers come from: with more rows each costs less, and
-the wait is longer.
+One fold costs little more than one row. All callers wait while it lasts, and it is where the slowest answers come from:
+the more wait for it, the less each costs, and the longer it holds up.
 """
 
 
@@ -85,7 +86,7 @@ class CohortBins:
         """Take the m rows of one request; each weighs 1/m."""
         self._waiting.append((matrix, answers))
         self._waiting_rows += len(matrix)
-        if self._waiting_rows >= self._binner.fold_rows:
+        if self._waiting_rows >= self._binner.fold_rows or len(self._waiting) >= FOLD_REQUESTS:
             self._fold()
 
     def counts(self) -> tuple[BinCounts, BinCounts | None]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from serin_contract.profile import CategoryFeature, Feature, NumericFeature, PredictionBins, Profile
 from serin_contract.stats import BinCounts, QualityCounts
-from serin_serving.bins import Binner, CohortBins, PredictionBinner
+from serin_serving.bins import FOLD_REQUESTS, Binner, CohortBins, PredictionBinner
 from serin_serving.model import Answers
 
 values = st.one_of(st.floats(allow_nan=True), st.integers(-5, 5).map(float))
@@ -96,7 +96,7 @@ def test_a_feature_may_have_more_bins_than_a_byte_can_count(edges: int) -> None:
     assert {place for place, count in enumerate(found) if count} == {0, 1, edges - 1, edges}
 
 
-@given(st.integers(1, 7), st.integers(1, 40))
+@given(st.integers(1, 7), st.integers(1, 2 * FOLD_REQUESTS))
 def test_each_row_weighs_one_part_of_its_request(rows_each: int, requests: int) -> None:
     column = [float(place % 5) for place in range(rows_each * requests)]
     bins = counted(profile(numeric("a", [2.0], 1.0, 3.0)), None, {"a": column}, rows_each=rows_each)
