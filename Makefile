@@ -100,6 +100,7 @@ bench: cluster ## Long series: every transition under load, peers beside it, 6,0
 	@$(RUN)python -m tests.bench.traffic.flagger
 	@$(RUN)serin cluster down
 	@$(RUN)python -m tests.bench.serve_callers
+	@$(RUN)python -m tests.bench.serve_bins
 	@$(RUN)python -m tests.bench.mirror_traffic
 	@$(RUN)python -m tests.bench.simulate_rollouts
 	@$(RUN)python -m tests.bench.verdicts
@@ -110,6 +111,8 @@ bench: cluster ## Long series: every transition under load, peers beside it, 6,0
 	@$(RUN)python -m tests.bench.profile_rows --rows 10000000
 	@$(RUN)python -m tests.bench.serving
 	@$(RUN)python -m tests.bench.serving.cold_start
+	@$(RUN)python -m tests.bench.serving.hot_path
+	@$(RUN)python -m tests.bench.serving.soak --minutes 10
 	@$(RUN)python -m tests.bench.mlserver_codecs --uv $(UV)
 
 .PHONY: fuzz

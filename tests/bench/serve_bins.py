@@ -22,7 +22,8 @@ import uvloop
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from tests.bench.serve_callers import RING, ROUND_REQUESTS, Line
+from tests.bench.serve_callers import RING, ROUND_REQUESTS, seconds
+from tests.bench.serving.line import Line, configuration
 from tests.unit.serving.running import Case, settings
 
 from serin_bundle import package
@@ -62,11 +63,11 @@ async def compare(loaded: Loaded, made: Case, keys_file: Path, rows: int, rounds
     """Seconds of one request that counts nowhere, and of one in a cohort; the median of the rounds."""
     server = Server(settings(made, keys_file), loaded, Keys(keys_file, time.monotonic()))
     values = made.rows[:rows].tolist()
-    line = Line(server)
+    line = Line(configuration(server))
     plain, counted = request(values), request(values, x_serin_cohort="wide-2.1.a")
     found: list[tuple[float, float]] = []
     for _ in range(rounds):
-        found.append((await line.seconds(plain), await line.seconds(counted)))
+        found.append((await seconds(line, plain), await seconds(line, counted)))
     server.close()
     return statistics.median(pair[0] for pair in found), statistics.median(pair[1] for pair in found)
 

@@ -9,23 +9,20 @@ It fails when the ratio is above the bound.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
-import uvicorn
 import uvloop
 from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from tests.bench.serving.line import Line, configuration
 from tests.unit.serving.running import Case, settings
-from uvicorn.server import ServerState
 
 from serin_bundle import package
 from serin_contract import announcements, callers, http
@@ -33,8 +30,6 @@ from serin_contract.announcements import Announcement
 from serin_contract.callers import Caller, Stickiness
 from serin_contract.keys import KeyRing, derive_ring, encode
 from serin_serving import startup
-from serin_serving.app import inference_app
-from serin_serving.connections import protocol
 from serin_serving.keys import Keys
 from serin_serving.server import Server
 
@@ -43,50 +38,13 @@ ROUND_REQUESTS = 50
 RING = derive_ring({"m1": b"1" * 32}, "m1", "uid")
 
 
-class Nowhere(asyncio.Transport):
-    """Takes answers and says when one is whole."""
-
-    def __init__(self) -> None:
-        super().__init__({"sockname": ("127.0.0.1", 8080), "peername": ("127.0.0.1", 40000)})
-        self.answered = asyncio.Event()
-        self.first_line = b""
-
-    def write(self, data: Any) -> None:
-        if data.startswith(b"HTTP/"):
-            self.first_line = data.partition(b"\r\n")[0]
-        else:
-            self.answered.set()
-
-    def is_closing(self) -> bool:
-        return False
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
-
-
-class Line:
-    """One kept connection to a server."""
-
-    def __init__(self, server: Server) -> None:
-        config = uvicorn.Config(
-            inference_app(server), http=protocol(server.connections), lifespan="off", log_config=None, access_log=False
-        )
-        config.load()
-        self._transport = Nowhere()
-        self._protocol = config.http_protocol_class(config=config, server_state=ServerState(), app_state={})
-        self._protocol.connection_made(self._transport)
-
-    async def seconds(self, request: bytes) -> float:
-        """Processor time of one request, as the mean of a round."""
-        begun = time.process_time()
-        for _ in range(ROUND_REQUESTS):
-            self._transport.answered.clear()
-            self._protocol.data_received(request)
-            await self._transport.answered.wait()
-        if self._transport.first_line != b"HTTP/1.1 200 OK":
-            raise RuntimeError(f"the server answered {self._transport.first_line!r}")
-        return (time.process_time() - begun) / ROUND_REQUESTS
+async def seconds(line: Line, request: bytes) -> float:
+    """Processor time of one request, as the mean of a round."""
+    begun = time.process_time()
+    for _ in range(ROUND_REQUESTS):
+        line.send(request)
+        await line.answer()
+    return (time.process_time() - begun) / ROUND_REQUESTS
 
 
 def request(row: list[float], **headers: str) -> bytes:
@@ -106,15 +64,15 @@ async def compare(case: Case, keys_file: Path, rounds: int) -> dict[str, float]:
     telling.take_announcement(*announcements.encode(Announcement("pod-1", 1, "wine-2.1.a"), RING))
     row = case.rows[0].tolist()
     kinds = {
-        "plain": (Line(plain), request(row, x_serin_cohort="wine-2.1.a")),
-        "a known caller": (Line(telling), request(row, **_told("wine-2.1.a", RING))),
-        "a caller of the cohort before": (Line(telling), request(row, **_told("wine-2.0.a", RING))),
-        "a caller without a cookie": (Line(telling), request(row, **_told(None, RING))),
+        "plain": (Line(configuration(plain)), request(row, x_serin_cohort="wine-2.1.a")),
+        "a known caller": (Line(configuration(telling)), request(row, **_told("wine-2.1.a", RING))),
+        "a caller of the cohort before": (Line(configuration(telling)), request(row, **_told("wine-2.0.a", RING))),
+        "a caller without a cookie": (Line(configuration(telling)), request(row, **_told(None, RING))),
     }
     found: dict[str, list[float]] = {kind: [] for kind in kinds}
     for _ in range(rounds):
         for kind, (line, data) in kinds.items():
-            found[kind].append(await line.seconds(data))
+            found[kind].append(await seconds(line, data))
     plain.close()
     telling.close()
     return {kind: statistics.quantiles(times, n=10)[0] for kind, times in found.items()}

@@ -8,7 +8,6 @@ turn of the loop. `--against` another checkout runs both in turn, each in a proc
 from __future__ import annotations
 
 import argparse
-import asyncio
 import cProfile
 import gc
 import os
@@ -20,45 +19,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
-import uvicorn
 import uvloop
 from tests.bench.serving import models
+from tests.bench.serving.line import Line, configuration
 from tests.bench.serving.models import MODELS, NAME, Served
-from uvicorn.server import ServerState
 
 ROUND_SECONDS = 0.25
-
-
-class Nowhere(asyncio.Transport):
-    """Takes answers and says when one is whole."""
-
-    def __init__(self) -> None:
-        super().__init__({"sockname": ("127.0.0.1", 8080), "peername": ("127.0.0.1", 40000)})
-        self.answered = asyncio.Event()
-        self.data = b""
-
-    def write(self, data: Any) -> None:
-        self.data += data
-        head, end, body = self.data.partition(b"\r\n\r\n")
-        if end and body.endswith(b"}"):
-            if not head.startswith(b"HTTP/1.1 200"):
-                raise RuntimeError(f"the server answered {self.data[:300]!r}")
-            self.data = b""
-            self.answered.set()
-
-    def writelines(self, parts: Any) -> None:
-        self.write(b"".join(parts))
-
-    def close(self) -> None: ...
-
-    def is_closing(self) -> bool:
-        return False
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
 
 
 def whole_request(model: Served, rows: int) -> bytes:
@@ -74,55 +41,30 @@ def whole_request(model: Served, rows: int) -> bytes:
     return "\r\n".join([*head, "", ""]).encode() + body
 
 
-def direct_of(server: Any, callers: Any) -> list[Any]:
-    """What answers past ASGI; an older checkout has nothing of the kind."""
-    try:
-        from serin_serving.app import inference_paths
-        from serin_serving.direct import DirectInference
-    except ImportError:
-        return []
-    return [DirectInference(server, callers, inference_paths(server))]
-
-
 class Load:
     """A server and callers on as many connections."""
 
     def __init__(self, model: Served, rows: int, connections: int) -> None:
         # Here and not above: PYTHONPATH says of which checkout these are.
-        from serin_serving import app, startup
-        from serin_serving.connections import protocol
+        from serin_serving import startup
         from serin_serving.keys import Keys
         from serin_serving.server import Server
         from serin_serving.settings import Settings
 
         settings = Settings(NAME, f"{NAME}-2", "pod", model.bundle, model.digest, model.keys, model.stable_profile, 0.0)
         server = Server(settings, startup.load(settings), Keys(model.keys, time.monotonic()))
-        callers = app.inference_app(server)
-        config = uvicorn.Config(
-            callers,
-            http=protocol(server.connections, *direct_of(server, callers)),
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-        )
-        config.load()
+        config = configuration(server)
         self._data = whole_request(model, rows)
-        self._lines = []
-        for _ in range(connections):
-            line = config.http_protocol_class(config=config, server_state=ServerState(), app_state={})
-            line.connection_made(Nowhere())
-            self._lines.append(line)
+        self._lines = [Line(config) for _ in range(connections)]
 
     async def microseconds(self, seconds: float) -> float:
         """Processor time of one request, after that many seconds of them."""
         begun, made = time.process_time(), 0
         while time.process_time() < begun + seconds:
             for line in self._lines:
-                line.transport.answered.clear()
-                line.data_received(self._data)
+                line.send(self._data)
             for line in self._lines:
-                await line.transport.answered.wait()
+                await line.answer()
             made += len(self._lines)
         return (time.process_time() - begun) / made * 1e6
 
