@@ -11,7 +11,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.bench.verdicts.cases import GATES, LOOK_SECONDS, traffic
@@ -90,7 +90,10 @@ def measure(features: int, gates: dict[str, Any], label: str, repeats: int) -> C
         features=features,
         gates=label,
         absorb=_milliseconds(absorbed, repeats),
-        judge=_milliseconds(lambda: judge.judge(look, policy.shares, seen.status.gates), repeats),
+        # Anew each time, since a look and its evidence remember what was worked out of them.
+        judge=_milliseconds(
+            lambda: judge.judge(replace(look, evidence=replace(evidence)), policy.shares, seen.status.gates), repeats
+        ),
         decide=_milliseconds(lambda: decide(seen), repeats),
         stats=sum(len(encode(answer.stats)) for answer in arms if answer.stats is not None) / 1024,
         evidence=len(json.dumps(evidences.dump(evidence), separators=(",", ":"))) / 1024,
