@@ -9,7 +9,6 @@ microseconds of processor time a row. It fails where a ratio is above the bound.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -23,7 +22,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tests.bench.serve_callers import RING, ROUND_REQUESTS, seconds
-from tests.bench.serving.line import Line, configuration
+from tests.bench.serving.line import Line, body_of, configuration, request
 from tests.unit.serving.running import Case, settings
 
 from serin_bundle import package
@@ -50,21 +49,12 @@ def case(out: Path, features: int, seed: int) -> Case:
     return Case(name="wide", path=out, digest=made.digest, model=model, rows=rows, labels=labels)
 
 
-def request(rows: list[list[float]], **headers: str) -> bytes:
-    """A whole request as bytes; `headers` have '_' for '-'."""
-    tensor = {"name": "x", "shape": [len(rows), len(rows[0])], "datatype": "FP64", "data": rows}
-    body = json.dumps({"inputs": [tensor]}).encode()
-    lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    head = ["POST /v2/models/wide/infer HTTP/1.1", "host: wide", f"content-length: {len(body)}", *lines, "", ""]
-    return "\r\n".join(head).encode() + body
-
-
 async def compare(loaded: Loaded, made: Case, keys_file: Path, rows: int, rounds: int) -> tuple[float, float]:
     """Seconds of one request that counts nowhere, and of one in a cohort; the median of the rounds."""
     server = Server(settings(made, keys_file), loaded, Keys(keys_file, time.monotonic()))
-    values = made.rows[:rows].tolist()
+    body = body_of(made.rows[:rows].tolist())
     line = Line(configuration(server))
-    plain, counted = request(values), request(values, x_serin_cohort="wide-2.1.a")
+    plain, counted = request("wide", body), request("wide", body, x_serin_cohort="wide-2.1.a")
     found: list[tuple[float, float]] = []
     for _ in range(rounds):
         found.append((await seconds(line, plain), await seconds(line, counted)))

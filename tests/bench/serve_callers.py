@@ -9,7 +9,6 @@ It fails when the ratio is above the bound.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from tests.bench.serving.line import Line, configuration
+from tests.bench.serving.line import Line, body_of, configuration, request
 from tests.unit.serving.running import Case, settings
 
 from serin_bundle import package
@@ -38,22 +37,13 @@ ROUND_REQUESTS = 50
 RING = derive_ring({"m1": b"1" * 32}, "m1", "uid")
 
 
-async def seconds(line: Line, request: bytes) -> float:
+async def seconds(line: Line, data: bytes) -> float:
     """Processor time of one request, as the mean of a round."""
     begun = time.process_time()
     for _ in range(ROUND_REQUESTS):
-        line.send(request)
+        line.send(data)
         await line.answer()
     return (time.process_time() - begun) / ROUND_REQUESTS
-
-
-def request(row: list[float], **headers: str) -> bytes:
-    """A whole request as bytes; `headers` have '_' for '-'."""
-    tensor = {"name": "x", "shape": [1, len(row)], "datatype": "FP64", "data": row}
-    body = json.dumps({"inputs": [tensor]}).encode()
-    lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    head = ["POST /v2/models/wine/infer HTTP/1.1", "host: wine", f"content-length: {len(body)}", *lines, "", ""]
-    return "\r\n".join(head).encode() + body
 
 
 async def compare(case: Case, keys_file: Path, rounds: int) -> dict[str, float]:
@@ -62,12 +52,15 @@ async def compare(case: Case, keys_file: Path, rounds: int) -> dict[str, float]:
     loaded = startup.load(configured)
     plain, telling = (Server(configured, loaded, Keys(keys_file, time.monotonic())) for _ in range(2))
     telling.take_announcement(*announcements.encode(Announcement("pod-1", 1, "wine-2.1.a"), RING))
-    row = case.rows[0].tolist()
+    body = body_of(case.rows[:1].tolist())
     kinds = {
-        "plain": (Line(configuration(plain)), request(row, x_serin_cohort="wine-2.1.a")),
-        "a known caller": (Line(configuration(telling)), request(row, **_told("wine-2.1.a", RING))),
-        "a caller of the cohort before": (Line(configuration(telling)), request(row, **_told("wine-2.0.a", RING))),
-        "a caller without a cookie": (Line(configuration(telling)), request(row, **_told(None, RING))),
+        "plain": (Line(configuration(plain)), request("wine", body, x_serin_cohort="wine-2.1.a")),
+        "a known caller": (Line(configuration(telling)), request("wine", body, **_told("wine-2.1.a", RING))),
+        "a caller of the cohort before": (
+            Line(configuration(telling)),
+            request("wine", body, **_told("wine-2.0.a", RING)),
+        ),
+        "a caller without a cookie": (Line(configuration(telling)), request("wine", body, **_told(None, RING))),
     }
     found: dict[str, list[float]] = {kind: [] for kind in kinds}
     for _ in range(rounds):

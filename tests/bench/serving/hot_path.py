@@ -22,23 +22,10 @@ from pathlib import Path
 
 import uvloop
 from tests.bench.serving import models
-from tests.bench.serving.line import Line, configuration
+from tests.bench.serving.line import Line, configuration, request
 from tests.bench.serving.models import MODELS, NAME, Served
 
 ROUND_SECONDS = 0.25
-
-
-def whole_request(model: Served, rows: int) -> bytes:
-    """A request as a caller sends it."""
-    body = model.requests[rows].body.read_bytes()
-    head = [
-        f"POST /v2/models/{NAME}/infer HTTP/1.1",
-        "host: bench",
-        "content-type: application/json",
-        f"x-serin-cohort: {NAME}-2.1.a",
-        f"content-length: {len(body)}",
-    ]
-    return "\r\n".join([*head, "", ""]).encode() + body
 
 
 class Load:
@@ -54,7 +41,8 @@ class Load:
         settings = Settings(NAME, f"{NAME}-2", "pod", model.bundle, model.digest, model.keys, model.stable_profile, 0.0)
         server = Server(settings, startup.load(settings), Keys(model.keys, time.monotonic()))
         config = configuration(server)
-        self._data = whole_request(model, rows)
+        body = model.requests[rows].body.read_bytes()
+        self._data = request(NAME, body, content_type="application/json", x_serin_cohort=f"{NAME}-2.1.a")
         self._lines = [Line(config) for _ in range(connections)]
 
     async def microseconds(self, seconds: float) -> float:

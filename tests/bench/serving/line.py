@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import uvicorn
@@ -59,6 +60,19 @@ class Line:
             RuntimeError: out of the loop, where it is not 200.
         """
         await self._transport.answered.wait()
+
+
+def body_of(rows: list[list[float]]) -> bytes:
+    """These rows as the protocol's JSON has them."""
+    tensor = {"name": "x", "shape": [len(rows), len(rows[0])], "datatype": "FP64", "data": rows}
+    return json.dumps({"inputs": [tensor]}).encode()
+
+
+def request(model: str, body: bytes, **headers: str) -> bytes:
+    """A whole request for inference as bytes; `headers` have '_' for '-'."""
+    lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    head = [f"POST /v2/models/{model}/infer HTTP/1.1", f"host: {model}", f"content-length: {len(body)}", *lines, "", ""]
+    return "\r\n".join(head).encode() + body
 
 
 def configuration(server: Any) -> uvicorn.Config:
